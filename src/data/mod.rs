@@ -1,0 +1,3 @@
+//! Index: what a model learns from, as it lies on disk, to batches of numbers.
+
+pub mod image;
