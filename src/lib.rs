@@ -1,4 +1,28 @@
+//! Referring image segmentation with hand-written kernels: CRFormer, trained and run without a
+//! deep-learning framework.
+//!
+//! A program trains a **model** made of **layers**, which are nodes of a **graph** of
+//! **operations**, which run on **machines**. A room imports lower floors only.
+//!
+//! | floor | rooms | arrows down to |
+//! |---|---|---|
+//! | 7 | the binaries | `train`, `infer` |
+//! | 6 | `train`, `infer` | `model`, `exec`, `optim`, `data`, `weights` |
+//! | 5 | `model` | `nn`, `graph`, `op` |
+//! | 4 | [`exec`], `nn` | `graph`, `optim`, `op`, `cpu` |
+//! | 3 | [`graph`], [`optim`] | `op`, `cpu` |
+//! | 2 | [`op`]: equal rooms, none knows another | `cpu` |
+//! | 1 | [`cpu`], [`data`], `weights` | the ground |
+//! | 0 | [`error`], [`shape`], [`scalar`], [`write`], [`rng`] | nothing of ours |
+
+pub mod cpu;
 pub mod data;
 pub mod error;
+pub mod exec;
+pub mod graph;
+pub mod op;
+pub mod optim;
 pub mod rng;
+pub mod scalar;
 pub mod shape;
+pub mod write;

@@ -1,0 +1,33 @@
+//! ReLU and GELU, and their derivatives.
+
+use crate::scalar::Scalar;
+
+/// What a layer applies to each element of a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    None,
+    /// `max(x, 0)`
+    Relu,
+    /// `x/2 (1 + erf(x / sqrt 2))`, the exact form
+    Gelu,
+}
+
+#[inline(always)]
+pub fn relu<S: Scalar>(x: S) -> S {
+    if x < S::ZERO { S::ZERO } else { x }
+}
+
+#[inline(always)]
+pub fn gelu<S: Scalar>(x: S) -> S {
+    let half = S::from_f64(0.5) * x;
+    half + half * (x * S::from_f64(std::f64::consts::FRAC_1_SQRT_2)).erf()
+}
+
+/// `Phi(x) + x phi(x)` with the normal distribution `Phi` and its density `phi`.
+#[inline(always)]
+pub fn gelu_derivative<S: Scalar>(x: S) -> S {
+    let half = S::from_f64(0.5);
+    let distribution = half + half * (x * S::from_f64(std::f64::consts::FRAC_1_SQRT_2)).erf();
+    let density = (-half * x * x).exp() * S::from_f64(0.398_942_280_401_432_7);
+    distribution + x * density
+}

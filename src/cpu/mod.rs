@@ -1,0 +1,10 @@
+//! Index: what the operations' CPU code shares.
+
+pub mod activation;
+pub mod attention;
+pub mod gemm;
+pub mod rows;
+pub mod scratch;
+pub mod simd;
+pub mod softmax;
+pub mod sum;

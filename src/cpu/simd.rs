@@ -1,0 +1,9 @@
+//! The widest vector instructions this machine has, for plain loops: the one door to pulp.
+
+/// Runs `body` compiled for the widest vector instructions of this machine (AVX-512, AVX2 with
+/// FMA, else the target's own). What `body` calls must be inlined into it to take part, hence the
+/// `#[inline(always)]` on the numeric primitives.
+#[inline(always)]
+pub fn vectorised<R>(body: impl FnOnce() -> R) -> R {
+    pulp::Arch::new().dispatch(body)
+}

@@ -1,0 +1,93 @@
+//! Sums in a fixed order: over a row in lanes, over rows in chunks.
+
+use super::rows::{self, Parts};
+use crate::scalar::Scalar;
+use crate::write::Write;
+
+const LANES: usize = 16;
+
+/// Sum of `f(a[i], b[i])`, in 16 interleaved partial sums that are then added pairwise.
+#[inline(always)]
+pub fn sum_with<S: Scalar>(a: &[S], b: &[S], f: impl Fn(S, S) -> S) -> S {
+    assert_eq!(a.len(), b.len());
+    let mut lanes = [S::ZERO; LANES];
+    let (a_lanes, b_lanes) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
+    let (a_rest, b_rest) = (a_lanes.remainder(), b_lanes.remainder());
+    for (a, b) in a_lanes.zip(b_lanes) {
+        for lane in 0..LANES {
+            lanes[lane] += f(a[lane], b[lane]);
+        }
+    }
+    for (lane, (&a, &b)) in a_rest.iter().zip(b_rest).enumerate() {
+        lanes[lane] += f(a, b);
+    }
+    add_lanes(lanes)
+}
+
+#[inline(always)]
+fn add_lanes<S: Scalar>(mut lanes: [S; LANES]) -> S {
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane] += lanes[lane + half];
+        }
+        half /= 2;
+    }
+    lanes[0]
+}
+
+/// Sum of a row.
+#[inline(always)]
+pub fn sum<S: Scalar>(row: &[S]) -> S {
+    sum_with(row, row, |x, _| x)
+}
+
+/// Sum of the products of two rows.
+#[inline(always)]
+pub fn dot<S: Scalar>(a: &[S], b: &[S]) -> S {
+    sum_with(a, b, |x, y| x * y)
+}
+
+/// The largest of a row; minus infinity for an empty one.
+#[inline(always)]
+pub fn max<S: Scalar>(row: &[S]) -> S {
+    let mut lanes = [S::NEG_INFINITY; LANES];
+    let chunks = row.chunks_exact(LANES);
+    let rest = chunks.remainder();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            lanes[lane] = chunk[lane].max(lanes[lane]);
+        }
+    }
+    let lanes = lanes.into_iter().chain(rest.iter().copied());
+    lanes.fold(S::NEG_INFINITY, |largest, x| x.max(largest))
+}
+
+/// Elements of workspace that [`column_sums`] needs for each sum over `rows` rows of `cols`.
+pub fn column_sums_workspace(rows: usize, cols: usize) -> usize {
+    rows.div_ceil(rows::chunk_rows(cols)) * cols
+}
+
+/// Sums over rows of what `add_row(row, sums)` adds for each: each chunk of rows into a partial
+/// sum of its own in `workspace`, then the partial sums in order.
+pub fn column_sums<S: Scalar>(
+    out: &mut [S],
+    write: Write,
+    rows: usize,
+    workspace: &mut [S],
+    add_row: impl Fn(usize, &mut [S]) + Sync,
+) {
+    let (cols, chunk) = (out.len(), rows::chunk_rows(out.len()));
+    let partial = &mut workspace[..rows.div_ceil(chunk) * cols];
+    let parts = Parts::new(partial);
+    rows::for_chunks(rows, chunk, |range| {
+        // SAFETY: every chunk has a partial sum of its own.
+        let sums = unsafe { parts.row(range.start / chunk, cols) };
+        sums.fill(S::ZERO);
+        range.for_each(|row| add_row(row, sums));
+    });
+    write.begin(out);
+    for sums in partial.chunks_exact(cols) {
+        out.iter_mut().zip(sums).for_each(|(out, &sum)| *out += sum);
+    }
+}

@@ -1,0 +1,439 @@
+//! The CPU session: one arena, the plan's offsets, both passes as plain loops over the list.
+
+use super::session::{Session, Slot, Values, ValuesMut};
+use std::cell::UnsafeCell;
+
+use crate::error::{Error, Result};
+use crate::graph::plan::Widths;
+use crate::graph::{Graph, Node, Origin, Place, Plan, Reverse, TensorId};
+use crate::op::contract::{Backward, Forward, Gradient, Inputs, Kind, Operand};
+use crate::optim::adamw::{Rate, State, Update};
+use crate::optim::grad_norm;
+use crate::rng::Philox;
+use crate::scalar::Scalar;
+use crate::write::Write;
+
+/// A graph with its memory on the CPU, computed in `S`.
+pub struct CpuSession<S> {
+    graph: Graph,
+    reverse: Option<Reverse>,
+    plan: Plan,
+    seed: u64,
+    arena: Arena<S>,
+    indices: Vec<Vec<i32>>,
+    /// Parameters one after the other; where each begins is in `parameter_at`.
+    parameters: Vec<S>,
+    parameter_at: Vec<Option<usize>>,
+    trained: Vec<TensorId>,
+    /// Gradients and moments of the trained parameters; where each begins is in `gradient_at`.
+    gradients: Arena<S>,
+    first_moments: Vec<S>,
+    second_moments: Vec<S>,
+    gradient_at: Vec<Option<usize>>,
+    norm_workspace: Vec<S>,
+}
+
+impl<S: Scalar> CpuSession<S> {
+    /// Plans `graph` and takes its memory; `seed` keys the random numbers of dropout. Without
+    /// `reverse` nothing is kept for a backward pass.
+    pub fn new(graph: Graph, reverse: Option<Reverse>, seed: u64) -> Self {
+        let widths = Widths { activation: size_of::<S>(), statistic: size_of::<S>() };
+        let plan = Plan::new(&graph, reverse.as_ref(), widths);
+        if let Some((a, b)) = plan.overlap() {
+            panic!("the plan puts {a:?} and {b:?} in one place");
+        }
+        let has_gradient = |t| reverse.as_ref().is_some_and(|r: &Reverse| r.has_gradient(t));
+        let (parameter_at, parameters_len) = lay_out(&graph, |_| true);
+        let (gradient_at, gradients_len) = lay_out(&graph, has_gradient);
+        let trained: Vec<TensorId> =
+            graph.parameters().map(|(id, _)| id).filter(|&id| has_gradient(id)).collect();
+        let longest = trained.iter().map(|&t| graph.shape(t).len()).max().unwrap_or(0);
+        let indices = graph.tensors().map(|(_, t)| match t.of.kind {
+            Kind::Index => vec![0; t.of.shape.len()],
+            _ => Vec::new(),
+        });
+        let mut session = Self {
+            indices: indices.collect(),
+            arena: Arena::new(plan.arena_len / size_of::<S>()),
+            parameters: vec![S::ZERO; parameters_len],
+            gradients: Arena::new(gradients_len),
+            first_moments: vec![S::ZERO; gradients_len],
+            second_moments: vec![S::ZERO; gradients_len],
+            norm_workspace: vec![S::ZERO; grad_norm::workspace(longest)],
+            graph,
+            reverse,
+            plan,
+            seed,
+            parameter_at,
+            trained,
+            gradient_at,
+        };
+        session.write_constants();
+        session
+    }
+
+    fn write_constants(&mut self) {
+        for (id, tensor) in self.graph.tensors() {
+            if let (Origin::Constant(values), Some(place)) = (&tensor.origin, self.plan.value(id)) {
+                let slots = self.arena.get_mut(place);
+                slots.iter_mut().zip(values).for_each(|(slot, &x)| *slot = S::from_f64(x));
+            }
+        }
+    }
+
+    /// The plan this session runs by.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    fn random(&self, node: usize, step: u64) -> Philox {
+        Philox::new(self.seed ^ (step << 20), node as u64)
+    }
+
+    fn operand(&self, tensor: TensorId) -> Operand<'_, S> {
+        match (self.parameter_at[tensor.index()], self.plan.value(tensor)) {
+            (Some(start), _) => {
+                let len = self.graph.shape(tensor).len();
+                Operand::Real(&self.parameters[start..start + len])
+            }
+            // SAFETY: the plan gives everything that is alive at one step a place of its own
+            // (checked when the session was made), and a pass writes only places of its step.
+            (None, Some(place)) => Operand::Real(unsafe { self.arena.shared(place) }),
+            (None, None) => Operand::Index(&self.indices[tensor.index()]),
+        }
+    }
+
+    fn inputs(&self, node: &Node, reads: impl Fn(usize) -> bool) -> Inputs<'_, S> {
+        // The types live as long as the session: look them up through `self`, not through `node`.
+        let types = node.inputs.iter().map(|&t| self.graph.of(t)).collect();
+        let operand = |(i, &t): (usize, &TensorId)| match reads(i) {
+            true => self.operand(t),
+            false => Operand::Unread,
+        };
+        Inputs { types, operands: node.inputs.iter().enumerate().map(operand).collect() }
+    }
+
+    fn forward_node(&self, index: usize, step: u64) {
+        let node = &self.graph.nodes()[index];
+        let workspace = self.plan.forward_workspace(index);
+        // SAFETY: as in `operand`: output, kept tensors and workspace of one step are places of
+        // their own, and no other reference to them exists during the step.
+        let exclusive = |place: Place| unsafe { self.arena.exclusive(place) };
+        let out = self.plan.value(node.out).map_or(&mut [][..], exclusive);
+        node.op.on_cpu::<S>().forward(Forward {
+            inputs: self.inputs(node, |_| true),
+            out,
+            kept: self.plan.kept(index).iter().map(|&p| exclusive(p)).collect(),
+            workspace: workspace.map_or(&mut [][..], exclusive),
+            random: self.random(index, step),
+        });
+    }
+
+    fn backward_step(&self, reverse: &Reverse, at: usize, step: u64, accumulate: bool) {
+        let backward = &reverse.steps[at];
+        let node = &self.graph.nodes()[backward.node];
+        // SAFETY: as in `forward_node`; gradients of parameters have places of their own too.
+        let exclusive = |place: Place| unsafe { self.arena.exclusive(place) };
+        let shared = |place: Place| unsafe { self.arena.shared(place) };
+        let gradient = |(&input, write): (&TensorId, &Option<Write>)| {
+            let write = (*write)?;
+            let write = match self.gradient_at[input.index()] {
+                Some(_) if accumulate => Write::Add,
+                _ => write,
+            };
+            let values = match self.parameter_gradient(input) {
+                // SAFETY: as above.
+                Some(place) => unsafe { self.gradients.exclusive(place) },
+                None => exclusive(self.plan.gradient(input)?),
+            };
+            Some(Gradient { values, write })
+        };
+        let read_out = node.signature.reads_out.then(|| self.plan.value(node.out)).flatten();
+        let workspace = self.plan.backward_workspace(backward.node);
+        node.op.on_cpu::<S>().backward(Backward {
+            inputs: self.inputs(node, |i| node.signature.reads_inputs[i]),
+            out: read_out.map_or(&[][..], shared),
+            kept: self.plan.kept(backward.node).iter().map(|&p| shared(p)).collect(),
+            dout: self.plan.gradient(node.out).map_or(&[][..], shared),
+            dinputs: node.inputs.iter().zip(&backward.gradients).map(gradient).collect(),
+            workspace: workspace.map_or(&mut [][..], exclusive),
+            random: self.random(backward.node, step),
+        });
+    }
+
+    fn parameter_gradient(&self, tensor: TensorId) -> Option<Place> {
+        let start = self.gradient_at[tensor.index()]?;
+        let len = self.graph.shape(tensor).len();
+        Some(Place { offset: start * size_of::<S>(), len: len * size_of::<S>() })
+    }
+
+    fn seed_gradient(&mut self, loss: TensorId, seed: f64) {
+        if let Some(place) = self.plan.gradient(loss) {
+            self.arena.get_mut(place).fill(S::from_f64(seed));
+        }
+    }
+
+    fn slot(&self, tensor: TensorId, slot: Slot) -> Result<&[S]> {
+        let len = self.graph.shape(tensor).len();
+        let of_parameter = |values, at: &[Option<usize>]| -> Option<&[S]> {
+            let values: &Vec<S> = values;
+            at[tensor.index()].map(|start| &values[start..start + len])
+        };
+        let found = match slot {
+            Slot::Value => of_parameter(&self.parameters, &self.parameter_at)
+                .or_else(|| self.kept_value(tensor).map(|p| self.arena.get(p))),
+            Slot::Gradient => match self.parameter_gradient(tensor) {
+                Some(place) => Some(self.gradients.get(place)),
+                None => self.kept_gradient(tensor).map(|p| self.arena.get(p)),
+            },
+            Slot::FirstMoment => of_parameter(&self.first_moments, &self.gradient_at),
+            Slot::SecondMoment => of_parameter(&self.second_moments, &self.gradient_at),
+        };
+        found.ok_or_else(|| self.no_such(tensor, slot))
+    }
+
+    /// The place of a value that is still there after a pass.
+    fn kept_value(&self, tensor: TensorId) -> Option<Place> {
+        let kept = match self.graph.get(tensor).origin {
+            Origin::Node(_) => self.graph.outputs().contains(&tensor),
+            _ => true,
+        };
+        self.plan.value(tensor).filter(|_| kept)
+    }
+
+    fn kept_gradient(&self, tensor: TensorId) -> Option<Place> {
+        let input = self.graph.get(tensor).origin == Origin::Input;
+        self.plan.gradient(tensor).filter(|_| input)
+    }
+
+    fn no_such(&self, tensor: TensorId, slot: Slot) -> Error {
+        let name = &self.graph.get(tensor).name;
+        Error::usage(format!("tensor {name} has no {slot:?} that outlives a pass"))
+    }
+
+    fn wrong_length(&self, tensor: TensorId, found: usize) -> Error {
+        let tensor = self.graph.get(tensor);
+        let (name, of) = (&tensor.name, &tensor.of);
+        Error::usage(format!("tensor {name} {of} cannot be exchanged for {found} numbers"))
+    }
+}
+
+impl<S: Scalar> Session for CpuSession<S> {
+    fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    fn write(&mut self, tensor: TensorId, slot: Slot, values: Values) -> Result<()> {
+        let len = self.graph.shape(tensor).len();
+        let found = match values {
+            Values::F32(v) => v.len(),
+            Values::F64(v) => v.len(),
+            Values::Index(v) => v.len(),
+        };
+        let indices = matches!(values, Values::Index(_));
+        if found != len || indices != (self.graph.of(tensor).kind == Kind::Index) {
+            return Err(self.wrong_length(tensor, found));
+        }
+        let start = self.parameter_at[tensor.index()];
+        let moment = self.gradient_at[tensor.index()];
+        let writable = match (slot, start, moment, &self.graph.get(tensor).origin) {
+            (Slot::Value, Some(start), _, _) => Some(&mut self.parameters[start..start + len]),
+            (Slot::FirstMoment, _, Some(at), _) => Some(&mut self.first_moments[at..at + len]),
+            (Slot::SecondMoment, _, Some(at), _) => Some(&mut self.second_moments[at..at + len]),
+            (Slot::Value, None, _, Origin::Input) => match self.plan.value(tensor) {
+                Some(place) => Some(self.arena.get_mut(place)),
+                None => Some(&mut [][..]),
+            },
+            _ => None,
+        };
+        let Some(slots) = writable else { return Err(self.no_such(tensor, slot)) };
+        match values {
+            Values::F32(v) => {
+                slots.iter_mut().zip(v).for_each(|(s, &x)| *s = S::from_f64(f64::from(x)));
+            }
+            Values::F64(v) => slots.iter_mut().zip(v).for_each(|(s, &x)| *s = S::from_f64(x)),
+            Values::Index(v) => self.indices[tensor.index()].copy_from_slice(v),
+        }
+        Ok(())
+    }
+
+    fn read(&self, tensor: TensorId, slot: Slot, values: ValuesMut) -> Result<()> {
+        let found = self.slot(tensor, slot)?;
+        let room = match &values {
+            ValuesMut::F32(v) => v.len(),
+            ValuesMut::F64(v) => v.len(),
+        };
+        if room != found.len() {
+            return Err(self.wrong_length(tensor, room));
+        }
+        match values {
+            ValuesMut::F32(v) => {
+                v.iter_mut().zip(found).for_each(|(v, x)| *v = x.to_f64() as f32);
+            }
+            ValuesMut::F64(v) => v.iter_mut().zip(found).for_each(|(v, x)| *v = x.to_f64()),
+        }
+        Ok(())
+    }
+
+    fn forward(&mut self, step: u64) {
+        (0..self.graph.nodes().len()).for_each(|node| self.forward_node(node, step));
+    }
+
+    fn backward(&mut self, step: u64, seed: f64, accumulate: bool) {
+        let Some(reverse) = self.reverse.take() else { return };
+        self.seed_gradient(reverse.loss, seed);
+        (0..reverse.steps.len()).for_each(|at| self.backward_step(&reverse, at, step, accumulate));
+        self.reverse = Some(reverse);
+    }
+
+    fn gradient_norm(&mut self) -> f64 {
+        let mut sum = 0.0;
+        for &tensor in &self.trained {
+            if let Some(place) = self.parameter_gradient(tensor) {
+                let gradient = self.gradients.get(place);
+                sum += grad_norm::sum_of_squares(gradient, &mut self.norm_workspace);
+            }
+        }
+        sum.sqrt()
+    }
+
+    fn update(&mut self, update: &Update, rates: &[Rate]) {
+        assert_eq!(rates.len(), self.trained.len(), "one rate for each trained parameter");
+        for (&tensor, &rate) in self.trained.iter().zip(rates) {
+            let len = self.graph.shape(tensor).len();
+            let at = (self.parameter_at[tensor.index()], self.parameter_gradient(tensor));
+            let (Some(start), Some(place)) = at else { continue };
+            let moments = place.offset / size_of::<S>()..place.offset / size_of::<S>() + len;
+            update.apply(
+                rate,
+                State {
+                    value: &mut self.parameters[start..start + len],
+                    gradient: self.gradients.get(place),
+                    first_moment: &mut self.first_moments[moments.clone()],
+                    second_moment: &mut self.second_moments[moments],
+                },
+            );
+        }
+    }
+
+    fn trained(&self) -> &[TensorId] {
+        &self.trained
+    }
+
+    fn first_not_finite(&mut self, step: u64, seed: f64) -> Option<String> {
+        let finite = |values: &[S]| values.iter().all(|x| x.is_finite());
+        for (id, tensor) in self.graph.tensors() {
+            let written = !matches!(tensor.origin, Origin::Node(_));
+            if written && self.slot(id, Slot::Value).is_ok_and(|v| !finite(v)) {
+                return Some(format!("{} (before the forward pass)", tensor.name));
+            }
+        }
+        for index in 0..self.graph.nodes().len() {
+            self.forward_node(index, step);
+            let out = self.graph.nodes()[index].out;
+            if self.plan.value(out).is_some_and(|place| !finite(self.arena.get(place))) {
+                return Some(format!("{} (forward pass)", self.graph.get(out).name));
+            }
+        }
+        let reverse = self.reverse.take()?;
+        self.seed_gradient(reverse.loss, seed);
+        let mut found = None;
+        for at in 0..reverse.steps.len() {
+            self.backward_step(&reverse, at, step, false);
+            found = self.gradient_not_finite(&reverse, at);
+            if found.is_some() {
+                break;
+            }
+        }
+        self.reverse = Some(reverse);
+        found
+    }
+
+    fn memory(&self) -> usize {
+        let numbers = self.parameters.len() + self.gradients.len() + self.arena.len();
+        let moments = self.first_moments.len() + self.second_moments.len();
+        let indices: usize = self.indices.iter().map(Vec::len).sum();
+        (numbers + moments) * size_of::<S>() + indices * size_of::<i32>()
+    }
+}
+
+impl<S: Scalar> CpuSession<S> {
+    fn gradient_not_finite(&self, reverse: &Reverse, at: usize) -> Option<String> {
+        let step = &reverse.steps[at];
+        let inputs = self.graph.nodes()[step.node].inputs.iter().zip(&step.gradients);
+        for (&input, _) in inputs.filter(|(_, write)| write.is_some()) {
+            let gradient = match self.parameter_gradient(input) {
+                Some(place) => self.gradients.get(place),
+                None => self.arena.get(self.plan.gradient(input)?),
+            };
+            if !gradient.iter().all(|x| x.is_finite()) {
+                return Some(format!("gradient of {} (backward pass)", self.graph.get(input).name));
+            }
+        }
+        None
+    }
+}
+
+/// Where each parameter that `included` accepts begins, and how many numbers there are in all.
+fn lay_out(graph: &Graph, included: impl Fn(TensorId) -> bool) -> (Vec<Option<usize>>, usize) {
+    const ALIGNMENT: usize = 16;
+    let mut at = vec![None; graph.tensors().count()];
+    let mut end = 0;
+    for (id, tensor) in graph.parameters().filter(|(id, _)| included(*id)) {
+        at[id.index()] = Some(end);
+        end += tensor.of.shape.len().next_multiple_of(ALIGNMENT);
+    }
+    (at, end)
+}
+
+/// Memory whose pieces are handed out by place. It is one allocation for the session's life.
+struct Arena<S>(Box<[UnsafeCell<S>]>);
+
+// SAFETY: shared access needs the promises of `shared` and `exclusive`.
+unsafe impl<S: Sync> Sync for Arena<S> {}
+
+impl<S: Scalar> Arena<S> {
+    fn new(len: usize) -> Self {
+        // Zeroed memory comes from the system untouched; cells made one by one would touch it.
+        let zeros = Box::into_raw(vec![S::ZERO; len].into_boxed_slice());
+        // SAFETY: a cell has the layout of what it holds, and the box was just given up.
+        Self(unsafe { Box::from_raw(zeros as *mut [UnsafeCell<S>]) })
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn range(&self, place: Place) -> (usize, usize) {
+        let (start, len) = (place.offset / size_of::<S>(), place.len / size_of::<S>());
+        assert!(start + len <= self.len(), "a place beyond the arena");
+        (start, len)
+    }
+
+    fn get(&self, place: Place) -> &[S] {
+        // SAFETY: `&self` of a session: no pass is running, so nothing is written.
+        unsafe { self.shared(place) }
+    }
+
+    fn get_mut(&mut self, place: Place) -> &mut [S] {
+        // SAFETY: `&mut self`.
+        unsafe { self.exclusive(place) }
+    }
+
+    /// # Safety
+    /// Nothing in `place` is written while the slice is alive.
+    unsafe fn shared(&self, place: Place) -> &[S] {
+        let (start, len) = self.range(place);
+        // SAFETY: in bounds; the caller's promise.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().add(start).cast(), len) }
+    }
+
+    /// # Safety
+    /// Nothing else refers to anything in `place` while the slice is alive.
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn exclusive(&self, place: Place) -> &mut [S] {
+        let (start, len) = self.range(place);
+        // SAFETY: in bounds; the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.0.as_ptr().add(start) as *mut S, len) }
+    }
+}

@@ -1,0 +1,6 @@
+//! Index: machines that run a planned graph.
+
+pub mod cpu;
+pub mod session;
+
+pub use session::{Session, Slot, Values, ValuesMut};

@@ -1,0 +1,43 @@
+//! Index of operations: the table from which each machine takes what it runs.
+
+pub mod contract;
+pub mod linear;
+
+use crate::scalar::Scalar;
+use contract::{OnCpu, Operation};
+
+macro_rules! operations {
+    ($($name:ident: $module:ident,)*) => {
+        /// An operation with its attributes.
+        #[derive(Clone, Debug)]
+        pub enum Op {
+            $($name($module::$name),)*
+        }
+
+        impl Op {
+            /// What it is, on every machine.
+            pub fn operation(&self) -> &dyn Operation {
+                match self {
+                    $(Op::$name(operation) => operation,)*
+                }
+            }
+
+            /// Its two directions on the CPU.
+            pub fn on_cpu<S: Scalar>(&self) -> &dyn OnCpu<S> {
+                match self {
+                    $(Op::$name(operation) => operation,)*
+                }
+            }
+        }
+
+        $(impl From<$module::$name> for Op {
+            fn from(operation: $module::$name) -> Self {
+                Op::$name(operation)
+            }
+        })*
+    };
+}
+
+operations! {
+    Linear: linear,
+}

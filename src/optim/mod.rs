@@ -1,0 +1,5 @@
+//! Index: how gradients change parameters.
+
+pub mod adamw;
+pub mod grad_norm;
+pub mod schedule;

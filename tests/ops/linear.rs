@@ -1,0 +1,105 @@
+//! The linear layer with every epilogue.
+
+use crformer::cpu::activation::Activation;
+use crformer::op::linear::Linear;
+
+use crate::support::case::{Case, Input};
+
+/// `activation(inp weight^T + bias) + residual`, one element at a time.
+fn naive(op: &Linear, inputs: &[Input]) -> Vec<f64> {
+    let (inp, weight) = (&inputs[0], &inputs[1]);
+    let (rows, channels) = (inp.of.shape.rows(), inp.of.shape.channels());
+    let outputs = weight.of.shape.extents()[0];
+    let mut out = Vec::new();
+    for row in 0..rows {
+        for o in 0..outputs {
+            let mut sum = 0.0;
+            for c in 0..channels {
+                sum += inp.real[row * channels + c] * weight.real[o * channels + c];
+            }
+            if op.bias {
+                sum += inputs[2].real[o];
+            }
+            sum = match op.activation {
+                Activation::None => sum,
+                Activation::Relu => sum.max(0.0),
+                Activation::Gelu => 0.5 * sum * (1.0 + libm::erf(sum / 2f64.sqrt())),
+            };
+            if op.residual {
+                sum += inputs[inputs.len() - 1].real[row * outputs + o];
+            }
+            out.push(sum);
+        }
+    }
+    out
+}
+
+fn check(name: &str, rows: usize, channels: usize, outputs: usize, op: Linear) {
+    let mut inputs = vec![
+        Input::normal([2, rows, channels], 1.0, 1),
+        Input::normal([outputs, channels], 0.3, 2),
+    ];
+    if op.bias {
+        inputs.push(Input::normal([outputs], 1.0, 3));
+    }
+    if op.residual {
+        inputs.push(Input::normal([2, rows, outputs], 1.0, 4));
+    }
+    Case::new(name, op.clone(), inputs).check(|inputs| naive(&op, inputs));
+}
+
+#[test]
+fn every_epilogue() {
+    for activation in [Activation::None, Activation::Relu, Activation::Gelu] {
+        for (bias, residual) in [(true, false), (false, false), (true, true), (false, true)] {
+            if residual && activation != Activation::None {
+                continue;
+            }
+            let op = Linear { activation, bias, residual };
+            check(&format!("{op:?}"), 5, 7, 3, op);
+        }
+    }
+}
+
+#[test]
+fn one_row_one_channel() {
+    let op = Linear { activation: Activation::Gelu, bias: true, residual: false };
+    check("1 x 1", 1, 1, 1, op.clone());
+    check("1 channel", 33, 1, 17, op);
+}
+
+#[test]
+fn more_rows_than_a_chunk() {
+    let op = Linear { activation: Activation::Gelu, bias: true, residual: false };
+    let inputs = vec![
+        Input::normal([2500, 9], 1.0, 1),
+        Input::normal([31, 9], 0.3, 2),
+        Input::normal([31], 1.0, 3),
+    ];
+    let case = Case::new("2500 rows", op.clone(), inputs);
+    case.check_forward(&naive(&op, &case.inputs));
+    case.check_set_and_add();
+    case.check_threads();
+    case.check_f32();
+}
+
+#[test]
+fn a_weight_of_four_extents_is_a_matrix() {
+    let op = Linear { activation: Activation::None, bias: true, residual: false };
+    let inputs = vec![
+        Input::normal([3, 12], 1.0, 1),
+        Input::normal([5, 3, 2, 2], 0.3, 2),
+        Input::normal([5], 1.0, 3),
+    ];
+    Case::new("patch projection", op.clone(), inputs).check(|inputs| naive(&op, inputs));
+}
+
+#[test]
+fn wrong_inputs_are_named() {
+    use crformer::op::contract::{Operation, TensorType};
+    let op = Linear { activation: Activation::None, bias: true, residual: false };
+    let (inp, weight) = (TensorType::activation([4, 8]), TensorType::activation([3, 7]));
+    let bias = TensorType::activation([3]);
+    let error = op.signature(&[&inp, &weight, &bias]).expect_err("8 channels against 7 columns");
+    assert!(error.to_string().contains("[4, 8], [3, 7], [3]"), "{error}");
+}

@@ -1,0 +1,5 @@
+//! What tests share: cases of operations, naive references, differences, comparisons.
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+pub mod case;
+pub mod compare;
