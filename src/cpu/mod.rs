@@ -3,6 +3,7 @@
 pub mod activation;
 pub mod attention;
 pub mod gemm;
+pub mod interpolation;
 pub mod rows;
 pub mod scratch;
 pub mod simd;

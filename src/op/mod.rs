@@ -1,7 +1,13 @@
 //! Index of operations: the table from which each machine takes what it runs.
 
+pub mod avg_pool;
 pub mod contract;
+pub mod conv;
+pub mod cross_entropy;
+pub mod image_patches;
 pub mod linear;
+pub mod patch_merging;
+pub mod resize;
 
 use crate::scalar::Scalar;
 use contract::{OnCpu, Operation};
@@ -39,5 +45,11 @@ macro_rules! operations {
 }
 
 operations! {
+    AvgPool: avg_pool,
+    Conv: conv,
+    CrossEntropy: cross_entropy,
+    ImagePatches: image_patches,
     Linear: linear,
+    PatchMerging: patch_merging,
+    Resize: resize,
 }
