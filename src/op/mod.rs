@@ -1,6 +1,7 @@
 //! Index of operations: the table from which each machine takes what it runs.
 
 pub mod contract;
+pub mod layer_norm;
 pub mod linear;
 
 use crate::scalar::Scalar;
@@ -39,5 +40,6 @@ macro_rules! operations {
 }
 
 operations! {
+    LayerNorm: layer_norm,
     Linear: linear,
 }

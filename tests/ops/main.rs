@@ -5,5 +5,7 @@ mod support;
 
 /// Products have the same bits with any number of threads.
 mod gemm;
+/// `(inp - mean) rstd weight + bias`
+mod layer_norm;
 /// `activation(inp weight^T + bias) + residual`
 mod linear;
