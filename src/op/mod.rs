@@ -1,8 +1,13 @@
 //! Index of operations: the table from which each machine takes what it runs.
 
+pub mod add;
 pub mod contract;
 pub mod layer_norm;
 pub mod linear;
+pub mod masked_mean;
+pub mod mse;
+pub mod scaled_add;
+pub mod weighted_sum;
 
 use crate::scalar::Scalar;
 use contract::{OnCpu, Operation};
@@ -40,6 +45,11 @@ macro_rules! operations {
 }
 
 operations! {
+    Add: add,
     LayerNorm: layer_norm,
     Linear: linear,
+    MaskedMean: masked_mean,
+    Mse: mse,
+    ScaledAdd: scaled_add,
+    WeightedSum: weighted_sum,
 }

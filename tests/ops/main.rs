@@ -3,9 +3,19 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+/// `a + b`, `a + relu(b)`, with `b` repeated over samples
+mod add;
 /// Products have the same bits with any number of threads.
 mod gemm;
 /// `(inp - mean) rstd weight + bias`
 mod layer_norm;
 /// `activation(inp weight^T + bias) + residual`
 mod linear;
+/// Mean over the rows that count
+mod masked_mean;
+/// Mean squared difference
+mod mse;
+/// `alpha a + b`
+mod scaled_add;
+/// Weighted sum of scalars
+mod weighted_sum;
