@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod attention;
+pub mod columns;
 pub mod gemm;
 pub mod rows;
 pub mod scratch;

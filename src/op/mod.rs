@@ -1,12 +1,17 @@
 //! Index of operations: the table from which each machine takes what it runs.
 
 pub mod add;
+pub mod concat;
 pub mod contract;
+pub mod dropout;
+pub mod embedding;
 pub mod layer_norm;
 pub mod linear;
 pub mod masked_mean;
 pub mod mse;
 pub mod scaled_add;
+pub mod slice;
+pub mod transpose;
 pub mod weighted_sum;
 
 use crate::scalar::Scalar;
@@ -46,10 +51,15 @@ macro_rules! operations {
 
 operations! {
     Add: add,
+    Concat: concat,
+    Dropout: dropout,
+    Embedding: embedding,
     LayerNorm: layer_norm,
     Linear: linear,
     MaskedMean: masked_mean,
     Mse: mse,
     ScaledAdd: scaled_add,
+    Slice: slice,
+    Transpose: transpose,
     WeightedSum: weighted_sum,
 }

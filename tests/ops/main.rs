@@ -5,6 +5,12 @@ mod support;
 
 /// `a + b`, `a + relu(b)`, with `b` repeated over samples
 mod add;
+/// Several tensors one after the other along an axis
+mod concat;
+/// Elements or whole samples dropped at random
+mod dropout;
+/// Sum of three table rows for each token
+mod embedding;
 /// Products have the same bits with any number of threads.
 mod gemm;
 /// `(inp - mean) rstd weight + bias`
@@ -17,5 +23,9 @@ mod masked_mean;
 mod mse;
 /// `alpha a + b`
 mod scaled_add;
+/// A part of an axis
+mod slice;
+/// `[B, M, N]` to `[B, N, M]`
+mod transpose;
 /// Weighted sum of scalars
 mod weighted_sum;
