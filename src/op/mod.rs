@@ -1,7 +1,10 @@
 //! Index of operations: the table from which each machine takes what it runs.
 
 pub mod contract;
+pub mod cross_attention;
 pub mod linear;
+pub mod self_attention;
+pub mod softmax_weighted_sum;
 
 use crate::scalar::Scalar;
 use contract::{OnCpu, Operation};
@@ -39,5 +42,8 @@ macro_rules! operations {
 }
 
 operations! {
+    CrossAttention: cross_attention,
     Linear: linear,
+    SelfAttention: self_attention,
+    SoftmaxWeightedSum: softmax_weighted_sum,
 }

@@ -3,7 +3,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+/// Queries of one sequence over keys and values of another, in heads.
+mod cross_attention;
 /// Products have the same bits with any number of threads.
 mod gemm;
 /// `activation(inp weight^T + bias) + residual`
 mod linear;
+/// Queries, keys and values of one sequence, in heads.
+mod self_attention;
+/// `softmax(u w^T) values`
+mod softmax_weighted_sum;
