@@ -39,7 +39,7 @@ impl Sizes {
     pub fn new(q: &Shape, keys: usize, heads: usize) -> Option<Self> {
         let channels = q.channels();
         let fits = matches!(q.rank(), 3 | 4) && !q.is_empty() && keys > 0;
-        if !fits || heads == 0 || channels % heads != 0 {
+        if !fits || heads == 0 || !channels.is_multiple_of(heads) {
             return None;
         }
         let (batch, head_dim) = (q.extents()[0], channels / heads);

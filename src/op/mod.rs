@@ -5,6 +5,7 @@ pub mod cross_attention;
 pub mod linear;
 pub mod self_attention;
 pub mod softmax_weighted_sum;
+pub mod window_attention;
 
 use crate::scalar::Scalar;
 use contract::{OnCpu, Operation};
@@ -46,4 +47,5 @@ operations! {
     Linear: linear,
     SelfAttention: self_attention,
     SoftmaxWeightedSum: softmax_weighted_sum,
+    WindowAttention: window_attention,
 }

@@ -13,3 +13,5 @@ mod linear;
 mod self_attention;
 /// `softmax(u w^T) values`
 mod softmax_weighted_sum;
+/// Swin's shifted windows against the literal pad, roll, partition, mask and roll back.
+mod window_attention;
