@@ -9,3 +9,4 @@ pub mod scratch;
 pub mod simd;
 pub mod softmax;
 pub mod sum;
+pub mod tile;

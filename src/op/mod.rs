@@ -13,6 +13,11 @@ pub mod scaled_add;
 pub mod slice;
 pub mod transpose;
 pub mod weighted_sum;
+pub mod cross_attention;
+pub mod linear;
+pub mod self_attention;
+pub mod softmax_weighted_sum;
+pub mod window_attention;
 
 use crate::scalar::Scalar;
 use contract::{OnCpu, Operation};
@@ -62,4 +67,9 @@ operations! {
     Slice: slice,
     Transpose: transpose,
     WeightedSum: weighted_sum,
+    CrossAttention: cross_attention,
+    Linear: linear,
+    SelfAttention: self_attention,
+    SoftmaxWeightedSum: softmax_weighted_sum,
+    WindowAttention: window_attention,
 }

@@ -11,6 +11,8 @@ mod concat;
 mod dropout;
 /// Sum of three table rows for each token
 mod embedding;
+/// Queries of one sequence over keys and values of another, in heads.
+mod cross_attention;
 /// Products have the same bits with any number of threads.
 mod gemm;
 /// `(inp - mean) rstd weight + bias`
@@ -29,3 +31,9 @@ mod slice;
 mod transpose;
 /// Weighted sum of scalars
 mod weighted_sum;
+/// Queries, keys and values of one sequence, in heads.
+mod self_attention;
+/// `softmax(u w^T) values`
+mod softmax_weighted_sum;
+/// Swin's shifted windows against the literal pad, roll, partition, mask and roll back.
+mod window_attention;
