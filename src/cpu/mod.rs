@@ -4,6 +4,7 @@ pub mod activation;
 pub mod attention;
 pub mod columns;
 pub mod gemm;
+pub mod interpolation;
 pub mod rows;
 pub mod scratch;
 pub mod simd;

@@ -18,6 +18,14 @@ pub mod linear;
 pub mod self_attention;
 pub mod softmax_weighted_sum;
 pub mod window_attention;
+pub mod avg_pool;
+pub mod contract;
+pub mod conv;
+pub mod cross_entropy;
+pub mod image_patches;
+pub mod linear;
+pub mod patch_merging;
+pub mod resize;
 
 use crate::scalar::Scalar;
 use contract::{OnCpu, Operation};
@@ -72,4 +80,11 @@ operations! {
     SelfAttention: self_attention,
     SoftmaxWeightedSum: softmax_weighted_sum,
     WindowAttention: window_attention,
+    AvgPool: avg_pool,
+    Conv: conv,
+    CrossEntropy: cross_entropy,
+    ImagePatches: image_patches,
+    Linear: linear,
+    PatchMerging: patch_merging,
+    Resize: resize,
 }
