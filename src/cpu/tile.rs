@@ -5,8 +5,7 @@
 
 use std::any::TypeId;
 
-use pulp::{Simd, WithSimd};
-
+use super::simd::{Simd, WithSimd, with_simd};
 use crate::scalar::Scalar;
 
 /// Rows read or written as vectors are filled up to multiples of this many elements.
@@ -65,9 +64,9 @@ pub fn product<S: Scalar>(
     let last = rows.saturating_sub(1) * left.row_stride + inner.saturating_sub(1) * left.col_stride;
     assert!(rows == 0 || inner == 0 || last < left.values.len(), "left out of bounds");
     if TypeId::of::<S>() == TypeId::of::<f32>() {
-        pulp::Arch::new().dispatch(Product::<f32>::new(out, stride, start, left, right, extents));
+        with_simd(Product::<f32>::new(out, stride, start, left, right, extents));
     } else {
-        pulp::Arch::new().dispatch(Product::<f64>::new(out, stride, start, left, right, extents));
+        with_simd(Product::<f64>::new(out, stride, start, left, right, extents));
     }
 }
 

@@ -43,10 +43,18 @@ fn more_than_a_chunk() {
 }
 
 #[test]
+fn places_of_a_map_are_rows() {
+    let map = Input::normal([2, 3, 5, 4], 1.0, 3);
+    let rows = Input::real([2, 15, 4], map.real.clone());
+    let want = naive(std::slice::from_ref(&rows));
+    Case::new("a map", Transpose {}, vec![map]).check(|_| want.clone());
+}
+
+#[test]
 fn wrong_inputs_are_named() {
     let error =
         Transpose {}.signature(&[&TensorType::activation([4, 8])]).expect_err("two extents");
-    assert!(error.to_string().contains("[B, M, N], but its inputs are [4, 8]"), "{error}");
+    assert!(error.to_string().contains("[B, H, W, N], but its inputs are [4, 8]"), "{error}");
     assert!(Transpose {}.signature(&[&TensorType::index([2, 4, 8])]).is_err(), "indices");
     assert!(Transpose {}.signature(&[]).is_err(), "no input");
 }

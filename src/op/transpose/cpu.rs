@@ -5,6 +5,7 @@ use super::Transpose;
 use crate::cpu::rows::{self, Parts};
 use crate::op::contract::{Backward, Forward, OnCpu};
 use crate::scalar::Scalar;
+use crate::shape::Shape;
 use crate::write::Write;
 
 /// Rows and columns of a tile.
@@ -12,16 +13,21 @@ const TILE: usize = 16;
 
 impl<S: Scalar> OnCpu<S> for Transpose {
     fn forward(&self, pass: Forward<'_, S>) {
-        let extents = pass.inputs.shape(0).extents();
-        transpose(pass.out, Write::Set, pass.inputs.real(0), extents[2], extents[1]);
+        let (rows, cols) = matrix(pass.inputs.shape(0));
+        transpose(pass.out, Write::Set, pass.inputs.real(0), cols, rows);
     }
 
     fn backward(&self, mut pass: Backward<'_, S>) {
-        let extents = pass.inputs.shape(0).extents();
+        let (rows, cols) = matrix(pass.inputs.shape(0));
         if let Some(dinp) = pass.gradient(0) {
-            transpose(dinp.values, dinp.write, pass.dout, extents[1], extents[2]);
+            transpose(dinp.values, dinp.write, pass.dout, rows, cols);
         }
     }
+}
+
+/// Rows and columns of each sample's matrix.
+fn matrix(shape: &Shape) -> (usize, usize) {
+    (shape.rows() / shape.extents()[0].max(1), shape.channels())
 }
 
 /// Writes the transposed of every `cols x rows` matrix in `values` to a `rows x cols` matrix.

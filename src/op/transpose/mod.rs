@@ -1,6 +1,6 @@
 //! Matrices transposed: `out[b, n, m] = inp[b, m, n]`.
 //!
-//! `inp [B, M, N]`, `out [B, N, M]`. Backward: `dinp[b, m, n] = dout[b, n, m]`.
+//! `inp [B, M, N]`, or a map `[B, H, W, N]` whose places are the rows; `out [B, N, M]`. Backward: `dinp[b, m, n] = dout[b, n, m]`.
 
 mod cpu;
 
@@ -17,9 +17,13 @@ impl Operation for Transpose {
     }
 
     fn signature(&self, inputs: &[&TensorType]) -> Result<Signature> {
-        let wrong = || Err(mismatch(self.name(), "inp [B, M, N]", inputs));
+        let wrong = || Err(mismatch(self.name(), "inp [B, M, N] or [B, H, W, N]", inputs));
         let &[TensorType { shape, kind: Kind::Activation }] = inputs else { return wrong() };
-        let &[batch, rows, cols] = shape.extents() else { return wrong() };
+        let &[batch, ref rows @ .., cols] = shape.extents() else { return wrong() };
+        if !matches!(rows.len(), 1 | 2) {
+            return wrong();
+        }
+        let rows: usize = rows.iter().product();
         Ok(Signature {
             out: TensorType::activation([batch, cols, rows]),
             kept: Vec::new(),
