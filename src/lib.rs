@@ -13,16 +13,21 @@
 //! | 3 | [`graph`], [`optim`] | `op`, `cpu` |
 //! | 2 | [`op`]: equal rooms, none knows another | `cpu` |
 //! | 1 | [`cpu`], [`data`], `weights` | the ground |
-//! | 0 | [`error`], [`shape`], [`scalar`], [`write`], [`rng`] | nothing of ours |
+//! | 0 | [`error`], [`file`], [`shape`], [`scalar`], [`write`], [`rng`] | nothing of ours |
 
 pub mod cpu;
 pub mod data;
 pub mod error;
 pub mod exec;
+pub mod file;
 pub mod graph;
+pub mod model;
+pub mod nn;
 pub mod op;
 pub mod optim;
 pub mod rng;
 pub mod scalar;
 pub mod shape;
+pub mod train;
+pub mod weights;
 pub mod write;

@@ -12,6 +12,7 @@ use super::simd::vectorised;
 use super::softmax::{softmax, softmax_backward};
 use crate::cpu::gemm::MatrixMut;
 use crate::scalar::Scalar;
+use crate::shape::Shape;
 use crate::write::Write;
 
 /// Queries whose scores are held at once.
@@ -31,6 +32,22 @@ pub struct Sizes {
     pub scale: f64,
 }
 
+impl Sizes {
+    /// Attention of `q` (`[B, N, C]` or a map `[B, H, W, C]`) to `keys` keys, scaled by
+    /// `1 / sqrt(C / heads)`; nothing if `q` has another rank, its channels cannot be divided
+    /// among the heads, or there is nothing to attend to.
+    pub fn new(q: &Shape, keys: usize, heads: usize) -> Option<Self> {
+        let channels = q.channels();
+        let fits = matches!(q.rank(), 3 | 4) && !q.is_empty() && keys > 0;
+        if !fits || heads == 0 || !channels.is_multiple_of(heads) {
+            return None;
+        }
+        let (batch, head_dim) = (q.extents()[0], channels / heads);
+        let scale = 1.0 / (head_dim as f64).sqrt();
+        Some(Self { batch, heads, head_dim, queries: q.rows() / batch, keys, scale })
+    }
+}
+
 /// Rows of `row_len` elements of which the heads take the columns from `first` on.
 #[derive(Clone, Copy, Debug)]
 pub struct Columns<'a, S> {
@@ -48,7 +65,7 @@ impl<'a, S> Columns<'a, S> {
 
 /// Where the gradients of [`Columns`] are written.
 pub struct ColumnsMut<'a, S> {
-    pub values: Parts<'a, S>,
+    pub values: &'a Parts<'a, S>,
     pub row_len: usize,
     pub first: usize,
     pub write: Write,
@@ -69,10 +86,16 @@ impl<S: Scalar> ColumnsMut<'_, S> {
     }
 }
 
+/// Elements of workspace that [`forward`] needs.
+pub fn forward_workspace(_sizes: &Sizes) -> usize {
+    0
+}
+
 /// `out = softmax(scale q k^T) v` for every head, keys with a `mask` of 0 left out.
 ///
 /// `q`: `[batch queries]` rows; `k`, `v`: `[batch keys]` rows; `mask`: `[batch, keys]`;
 /// `out`: `[batch, queries, heads head_dim]`; `lse`: `[batch, heads, queries]` if wanted.
+#[allow(clippy::too_many_arguments)]
 pub fn forward<S: Scalar>(
     sizes: &Sizes,
     q: Columns<S>,
@@ -81,16 +104,14 @@ pub fn forward<S: Scalar>(
     mask: Option<&[i32]>,
     out: &mut [S],
     lse: Option<&mut [S]>,
+    _workspace: &mut [S],
 ) {
     let &Sizes { batch, heads, head_dim, queries, keys, .. } = sizes;
     let tiles = queries.div_ceil(TILE);
     let lse = lse.map(Parts::new);
-    let out = ColumnsMut {
-        values: Parts::new(out),
-        row_len: heads * head_dim,
-        first: 0,
-        write: Write::Set,
-    };
+    let out = Parts::new(out);
+    let row_len = heads * head_dim;
+    let out = ColumnsMut { values: &out, row_len, first: 0, write: Write::Set };
     rows::for_tasks(batch * heads * tiles, |task| {
         let (image, head, tile) = (task / tiles / heads, task / tiles % heads, task % tiles);
         let range = tile * TILE..((tile + 1) * TILE).min(queries);

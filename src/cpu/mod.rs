@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod attention;
+pub mod columns;
 pub mod gemm;
 pub mod interpolation;
 pub mod rows;
@@ -9,3 +10,4 @@ pub mod scratch;
 pub mod simd;
 pub mod softmax;
 pub mod sum;
+pub mod tile;

@@ -1,5 +1,7 @@
 //! Sums in a fixed order: over a row in lanes, over rows in chunks.
 
+use std::ops::Range;
+
 use super::rows::{self, Parts};
 use crate::scalar::Scalar;
 use crate::write::Write;
@@ -9,17 +11,23 @@ const LANES: usize = 16;
 /// Sum of `f(a[i], b[i])`, in 16 interleaved partial sums that are then added pairwise.
 #[inline(always)]
 pub fn sum_with<S: Scalar>(a: &[S], b: &[S], f: impl Fn(S, S) -> S) -> S {
-    assert_eq!(a.len(), b.len());
+    sum_with_three(a, b, b, |a, b, _| f(a, b))
+}
+
+/// Sum of `f(a[i], b[i], c[i])`, in the same order.
+#[inline(always)]
+pub fn sum_with_three<S: Scalar>(a: &[S], b: &[S], c: &[S], f: impl Fn(S, S, S) -> S) -> S {
+    assert!(a.len() == b.len() && b.len() == c.len());
     let mut lanes = [S::ZERO; LANES];
-    let (a_lanes, b_lanes) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let (a_rest, b_rest) = (a_lanes.remainder(), b_lanes.remainder());
-    for (a, b) in a_lanes.zip(b_lanes) {
+    let (a, b, c) = (a.chunks_exact(LANES), b.chunks_exact(LANES), c.chunks_exact(LANES));
+    let rest = a.remainder().iter().zip(b.remainder()).zip(c.remainder());
+    for ((a, b), c) in a.zip(b).zip(c) {
         for lane in 0..LANES {
-            lanes[lane] += f(a[lane], b[lane]);
+            lanes[lane] += f(a[lane], b[lane], c[lane]);
         }
     }
-    for (lane, (&a, &b)) in a_rest.iter().zip(b_rest).enumerate() {
-        lanes[lane] += f(a, b);
+    for (lane, ((&a, &b), &c)) in rest.enumerate() {
+        lanes[lane] += f(a, b, c);
     }
     add_lanes(lanes)
 }
@@ -61,6 +69,29 @@ pub fn max<S: Scalar>(row: &[S]) -> S {
     }
     let lanes = lanes.into_iter().chain(rest.iter().copied());
     lanes.fold(S::NEG_INFINITY, |largest, x| x.max(largest))
+}
+
+/// Elements of workspace that [`total`] needs for a sum over `len` numbers.
+pub fn total_workspace(len: usize) -> usize {
+    len.div_ceil(rows::chunk_rows(1))
+}
+
+/// Sum over `0..len` of what `part` gives for each chunk of it: the chunks on all threads, then
+/// their sums in order.
+pub fn total<S: Scalar>(
+    len: usize,
+    workspace: &mut [S],
+    part: impl Fn(Range<usize>) -> S + Sync,
+) -> S {
+    let chunk = rows::chunk_rows(1);
+    let sums = &mut workspace[..len.div_ceil(chunk)];
+    let parts = Parts::new(sums);
+    rows::for_chunks(len, chunk, |range| {
+        // SAFETY: every chunk has a sum of its own.
+        let sum = unsafe { parts.row(range.start / chunk, 1) };
+        sum[0] = part(range);
+    });
+    sums.iter().copied().sum()
 }
 
 /// Elements of workspace that [`column_sums`] needs for each sum over `rows` rows of `cols`.

@@ -1,0 +1,70 @@
+//! The full model (480 x 480, Swin-B, BERT-B, random weights, f32, batch 1): whole inference, whole
+//! training step. `cargo bench --bench step`
+
+use std::time::Duration;
+
+use crformer::exec::cpu::CpuSession;
+use crformer::exec::{Session, Slot, Values};
+use crformer::graph::Reverse;
+use crformer::model::folder::initialise;
+use crformer::model::{Build, Config, Crformer};
+use crformer::optim::adamw::{Decay, Rate, Update};
+use criterion::{Criterion, criterion_group, criterion_main};
+
+/// A session with random weights and inputs, and how many parameters it trains.
+fn session(build: Build) -> CpuSession<f32> {
+    let config = Config::default();
+    let model = Crformer::new(&config, build).expect("the paper's model");
+    let reverse = model.losses.as_ref().map(|losses| {
+        Reverse::new(&model.graph, losses.total, |_| true).expect("the loss is a scalar")
+    });
+    let mask = model.losses.as_ref().map(|losses| losses.mask);
+    let (image, tokens, word_mask) = (model.image, model.tokens, model.word_mask);
+    let mut session = CpuSession::<f32>::new(model.graph, reverse, 0);
+    initialise(&mut session, 1).expect("weights");
+    let side = config.image_size;
+    let pixels: Vec<f32> = (0..3 * side * side).map(|i| (i as f32 * 0.37).sin()).collect();
+    session.write(image, Slot::Value, Values::F32(&pixels)).expect("image");
+    let ids: Vec<i32> = (1000..1000 + config.max_tokens as i32).collect();
+    session.write(tokens, Slot::Value, Values::Index(&ids)).expect("tokens");
+    let real: Vec<i32> = (0..config.max_tokens).map(|i| i32::from(i < 8)).collect();
+    session.write(word_mask, Slot::Value, Values::Index(&real)).expect("word mask");
+    if let Some(mask) = mask {
+        let object: Vec<i32> = (0..side * side).map(|i| i32::from(i % side < 200)).collect();
+        session.write(mask, Slot::Value, Values::Index(&object)).expect("mask");
+    }
+    session
+}
+
+fn inference(c: &mut Criterion) {
+    let mut session = session(Build::inference(1));
+    c.bench_function("inference/batch 1", |b| b.iter(|| session.forward(0)));
+}
+
+fn training(c: &mut Criterion) {
+    let mut session = session(Build::training(1));
+    let rates = vec![Rate { learning_rate: 1e-9, decay: 0.01 }; session.trained().len()];
+    let mut step = 0;
+    c.bench_function("training step/batch 1", |b| {
+        b.iter(|| {
+            session.forward(step);
+            session.backward(step, 1.0, false);
+            step += 1;
+            let decay = Decay::Decoupled;
+            let update =
+                Update { decay, betas: (0.9, 0.999), eps: 1e-8, step, gradient_scale: 1.0 };
+            session.update(&update, &rates);
+        });
+    });
+    println!(
+        "memory of the training session: {:.2} GiB",
+        session.memory() as f64 / (1u64 << 30) as f64
+    );
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default().sample_size(10).measurement_time(Duration::from_secs(20));
+    targets = inference, training
+}
+criterion_main!(benches);

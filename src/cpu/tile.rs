@@ -1,0 +1,244 @@
+//! Products of matrices small enough for the caches, blocks of the result held in registers.
+//!
+//! No packing, no threads: for the inside of attention, where the gemm crate's own packing costs
+//! as much as the product. Every element is summed over the inner extent in order.
+
+use std::any::TypeId;
+
+use super::simd::{Simd, WithSimd, with_simd};
+use crate::scalar::Scalar;
+
+/// Rows read or written as vectors are filled up to multiples of this many elements.
+pub const LANES: usize = 16;
+
+/// `a` of `a b`, read one element at a time: `(r, c)` is at `r * row_stride + c * col_stride`.
+#[derive(Clone, Copy, Debug)]
+pub struct Left<'a, S> {
+    pub values: &'a [S],
+    pub row_stride: usize,
+    pub col_stride: usize,
+}
+
+/// `b` of `a b`, read a vector at a time: rows that start `stride` elements apart.
+#[derive(Clone, Copy, Debug)]
+pub struct Right<'a, S> {
+    pub values: &'a [S],
+    pub stride: usize,
+}
+
+/// What a product is added to.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Start<'a, S> {
+    Zero,
+    /// What the result's memory holds.
+    Out,
+    /// A matrix with the result's extents and stride.
+    Of(&'a [S]),
+}
+
+/// Extents of a product: `rows x inner` times `inner x cols`, `cols` a multiple of [`LANES`].
+#[derive(Clone, Copy, Debug)]
+pub struct Extents {
+    pub rows: usize,
+    pub inner: usize,
+    pub cols: usize,
+}
+
+/// `out = start + left right`; the result's rows start `stride` elements apart.
+pub fn product<S: Scalar>(
+    out: &mut [S],
+    stride: usize,
+    start: Start<S>,
+    left: Left<S>,
+    right: Right<S>,
+    extents: Extents,
+) {
+    let Extents { rows, inner, cols } = extents;
+    assert!(cols.is_multiple_of(LANES), "{cols} columns are not whole vectors");
+    let reach = |rows: usize, stride: usize| rows.saturating_sub(1) * stride + cols;
+    assert!(rows == 0 || reach(rows, stride) <= out.len(), "result out of bounds");
+    assert!(inner == 0 || reach(inner, right.stride) <= right.values.len(), "right out of bounds");
+    if let Start::Of(start) = start {
+        assert!(rows == 0 || reach(rows, stride) <= start.len(), "start out of bounds");
+    }
+    let last = rows.saturating_sub(1) * left.row_stride + inner.saturating_sub(1) * left.col_stride;
+    assert!(rows == 0 || inner == 0 || last < left.values.len(), "left out of bounds");
+    if TypeId::of::<S>() == TypeId::of::<f32>() {
+        with_simd(Product::<f32>::new(out, stride, start, left, right, extents));
+    } else {
+        with_simd(Product::<f64>::new(out, stride, start, left, right, extents));
+    }
+}
+
+/// A number with the vectors it is computed in.
+trait Element: Scalar {
+    type Vector<M: Simd>: Copy;
+
+    fn splat<M: Simd>(simd: M, x: Self) -> Self::Vector<M>;
+    /// `a * b + c`, rounded once.
+    fn fused<M: Simd>(
+        simd: M,
+        a: Self::Vector<M>,
+        b: Self::Vector<M>,
+        c: Self::Vector<M>,
+    ) -> Self::Vector<M>;
+}
+
+impl Element for f32 {
+    type Vector<M: Simd> = M::f32s;
+
+    #[inline(always)]
+    fn splat<M: Simd>(simd: M, x: f32) -> M::f32s {
+        simd.splat_f32s(x)
+    }
+    #[inline(always)]
+    fn fused<M: Simd>(simd: M, a: M::f32s, b: M::f32s, c: M::f32s) -> M::f32s {
+        simd.mul_add_f32s(a, b, c)
+    }
+}
+
+impl Element for f64 {
+    type Vector<M: Simd> = M::f64s;
+
+    #[inline(always)]
+    fn splat<M: Simd>(simd: M, x: f64) -> M::f64s {
+        simd.splat_f64s(x)
+    }
+    #[inline(always)]
+    fn fused<M: Simd>(simd: M, a: M::f64s, b: M::f64s, c: M::f64s) -> M::f64s {
+        simd.mul_add_f64s(a, b, c)
+    }
+}
+
+/// A product whose extents have been checked against its memory.
+struct Product<'a, E> {
+    out: &'a mut [E],
+    stride: usize,
+    start: Start<'a, E>,
+    left: Left<'a, E>,
+    right: Right<'a, E>,
+    extents: Extents,
+}
+
+impl<'a, E: Element> Product<'a, E> {
+    /// The same numbers as `E`, which they are.
+    fn new<S: Scalar>(
+        out: &'a mut [S],
+        stride: usize,
+        start: Start<'a, S>,
+        left: Left<'a, S>,
+        right: Right<'a, S>,
+        extents: Extents,
+    ) -> Self {
+        Self {
+            out: bytemuck::cast_slice_mut(out),
+            stride,
+            start: match start {
+                Start::Zero => Start::Zero,
+                Start::Out => Start::Out,
+                Start::Of(start) => Start::Of(bytemuck::cast_slice(start)),
+            },
+            left: Left {
+                values: bytemuck::cast_slice(left.values),
+                row_stride: left.row_stride,
+                col_stride: left.col_stride,
+            },
+            right: Right { values: bytemuck::cast_slice(right.values), stride: right.stride },
+            extents,
+        }
+    }
+
+    /// Columns `col` and on, `V` vectors of them: as many rows at a time as the registers hold.
+    #[inline(always)]
+    fn panel<M: Simd, const V: usize, const R: usize>(&mut self, simd: M, col: usize) {
+        let rows = self.extents.rows;
+        let mut row = 0;
+        while row + R <= rows {
+            self.block::<M, R, V>(simd, row, col);
+            row += R;
+        }
+        while row + 4 <= rows {
+            self.block::<M, 4, V>(simd, row, col);
+            row += 4;
+        }
+        while row < rows {
+            self.block::<M, 1, V>(simd, row, col);
+            row += 1;
+        }
+    }
+
+    /// `R` rows by `V` vectors of the result.
+    #[inline(always)]
+    fn block<M: Simd, const R: usize, const V: usize>(&mut self, simd: M, row: usize, col: usize) {
+        let lanes = size_of::<E::Vector<M>>() / size_of::<E>();
+        let Left { values: left, row_stride, col_stride } = self.left;
+        let at = |r: usize, v: usize| (row + r) * self.stride + col + v * lanes;
+        // SAFETY: rows below `rows`, columns below `cols` and inner indices below `inner` lie in
+        // the slices (asserted by `product`); a vector is `lanes` elements without padding.
+        unsafe {
+            let mut sums = [[E::splat(simd, E::ZERO); V]; R];
+            let start = match self.start {
+                Start::Zero => None,
+                Start::Out => Some(self.out.as_ptr()),
+                Start::Of(start) => Some(start.as_ptr()),
+            };
+            if let Some(start) = start {
+                for r in 0..R {
+                    for v in 0..V {
+                        sums[r][v] = start.add(at(r, v)).cast::<E::Vector<M>>().read_unaligned();
+                    }
+                }
+            }
+            let mut left = left.as_ptr().add(row * row_stride);
+            let mut right = self.right.values.as_ptr().add(col);
+            for _ in 0..self.extents.inner {
+                let mut b = [E::splat(simd, E::ZERO); V];
+                for (v, b) in b.iter_mut().enumerate() {
+                    *b = right.add(v * lanes).cast::<E::Vector<M>>().read_unaligned();
+                }
+                for r in 0..R {
+                    let a = E::splat(simd, *left.add(r * row_stride));
+                    for v in 0..V {
+                        sums[r][v] = E::fused(simd, a, b[v], sums[r][v]);
+                    }
+                }
+                left = left.wrapping_add(col_stride);
+                right = right.wrapping_add(self.right.stride);
+            }
+            for r in 0..R {
+                for v in 0..V {
+                    let out = self.out.as_mut_ptr().add(at(r, v));
+                    out.cast::<E::Vector<M>>().write_unaligned(sums[r][v]);
+                }
+            }
+        }
+    }
+}
+
+impl<E: Element> WithSimd for Product<'_, E> {
+    type Output = ();
+
+    /// Panels of 3 vectors, or 2 where 3 would leave 1 over: with the rows of a block they fill
+    /// 24 of 32 registers (12 of 16) with sums.
+    #[inline(always)]
+    fn with_simd<M: Simd>(mut self, simd: M) {
+        let lanes = size_of::<E::Vector<M>>() / size_of::<E>();
+        let many = M::REGISTER_COUNT >= 32;
+        let mut col = 0;
+        while col < self.extents.cols {
+            let vectors = match (self.extents.cols - col) / lanes {
+                4 => 2,
+                left => left.min(3),
+            };
+            match (vectors, many) {
+                (3, true) => self.panel::<M, 3, 8>(simd, col),
+                (3, false) => self.panel::<M, 3, 4>(simd, col),
+                (2, true) => self.panel::<M, 2, 12>(simd, col),
+                (2, false) => self.panel::<M, 2, 6>(simd, col),
+                (_, true) => self.panel::<M, 1, 16>(simd, col),
+                (_, false) => self.panel::<M, 1, 8>(simd, col),
+            }
+            col += vectors * lanes;
+        }
+    }
+}

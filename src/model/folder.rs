@@ -1,0 +1,114 @@
+//! A model on disk: a folder with `config.json`, `model.safetensors` and the tokenizer's file.
+
+use std::path::{Path, PathBuf};
+
+use super::config::Config;
+use super::initial;
+use crate::error::{Error, Result};
+use crate::exec::{Session, Slot, Values};
+use crate::graph::{Origin, TensorId};
+use crate::weights::TensorFile;
+use crate::weights::adapt::resize_places;
+
+pub const CONFIG: &str = "config.json";
+pub const WEIGHTS: &str = "model.safetensors";
+
+/// A folder with a model, its sizes read and its weights open.
+pub struct ModelFolder {
+    pub path: PathBuf,
+    pub config: Config,
+    pub weights: TensorFile,
+}
+
+impl ModelFolder {
+    pub fn open(path: &Path) -> Result<Self> {
+        if !path.is_dir() {
+            let needed = format!("no such folder; a model is a folder with {CONFIG}, {WEIGHTS}");
+            return Err(Error::data(path, needed));
+        }
+        let config = Config::read(&path.join(CONFIG))?;
+        let weights = TensorFile::open(&path.join(WEIGHTS))?;
+        Ok(Self { path: path.to_owned(), config, weights })
+    }
+
+    /// Writes every parameter of the session's graph. Tensors that the graph has no use for are
+    /// left alone (a graph for inference has fewer than the file).
+    ///
+    /// Returns what the user should be told: weights that had to be resized to the grid.
+    ///
+    /// # Errors
+    /// A tensor that is missing or has another shape, or one that no model of this configuration
+    /// has.
+    pub fn load(&self, session: &mut dyn Session) -> Result<Vec<String>> {
+        let parameters: Vec<(TensorId, String, Vec<usize>)> = session
+            .graph()
+            .parameters()
+            .map(|(id, t)| (id, t.name.clone(), t.of.shape.extents().to_vec()))
+            .collect();
+        let mut warnings = Vec::new();
+        for (id, name, extents) in parameters {
+            let found = self.weights.extents(&name).ok_or_else(|| self.weights.missing(&name))?;
+            let mut numbers = self.weights.real(&name)?;
+            if found != extents {
+                numbers = self.resized(&name, &found, &extents, numbers)?;
+                warnings.push(format!(
+                    "{name} was trained on another grid: resized from {found:?} to {extents:?}"
+                ));
+            }
+            session.write(id, Slot::Value, Values::F64(&numbers))?;
+        }
+        self.check_names()?;
+        Ok(warnings)
+    }
+
+    /// The spatial linear of a query generation module, brought to another grid.
+    fn resized(
+        &self,
+        name: &str,
+        found: &[usize],
+        expected: &[usize],
+        numbers: Vec<f64>,
+    ) -> Result<Vec<f64>> {
+        let side = |places: usize| Some(places.isqrt()).filter(|s| s * s == places && *s > 0);
+        if let (true, &[rows, from], &[wanted, to]) =
+            (name.ends_with(".spatial.weight"), found, expected)
+            && let (true, Some(from), Some(to)) = (rows == wanted, side(from), side(to))
+        {
+            return Ok(resize_places(&numbers, rows, from, to));
+        }
+        let advice = "do config.json and the weights belong together?";
+        let message = format!("tensor {name} is {found:?}, expected {expected:?}; {advice}");
+        Err(Error::data(self.weights.path(), message))
+    }
+
+    /// Names that no graph of this configuration has are a sign of a wrong file.
+    fn check_names(&self) -> Result<()> {
+        let full = Config { calibration: true, reconstruction: true, ..self.config.clone() };
+        let model = super::Crformer::new(&full, super::Build::training(1))?;
+        match self.weights.names().into_iter().find(|name| {
+            let known = model.graph.find(name);
+            known.is_none_or(|id| !matches!(model.graph.get(id).origin, Origin::Parameter(_)))
+        }) {
+            None => Ok(()),
+            Some(name) => {
+                let message = format!("tensor {name} belongs to no CRFormer of this config.json");
+                Err(Error::data(self.weights.path(), message))
+            }
+        }
+    }
+}
+
+/// Draws every parameter of the session's graph anew from a seed.
+pub fn initialise(session: &mut dyn Session, seed: u64) -> Result<()> {
+    let drawn: Vec<(TensorId, Vec<f32>)> = session
+        .graph()
+        .parameters()
+        .filter_map(|(id, t)| match t.origin {
+            Origin::Parameter(how) => {
+                Some((id, initial::draw(how, seed, &t.name, t.of.shape.len())))
+            }
+            _ => None,
+        })
+        .collect();
+    drawn.into_iter().try_for_each(|(id, x)| session.write(id, Slot::Value, Values::F32(&x)))
+}

@@ -1,0 +1,3 @@
+//! Index: what a training program does around the model.
+
+pub mod probe;

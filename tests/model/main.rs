@@ -1,0 +1,13 @@
+//! The assembled model: against an independent implementation, and against differences.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+/// Bad configurations are refused in words.
+mod config;
+/// Logits, losses and all gradients of an independent implementation.
+mod golden;
+/// Every parameter's gradient against differences in f64, one by one and jointly.
+mod gradients;
+/// An inference graph has no node for what only training needs.
+mod inference;

@@ -1,0 +1,71 @@
+//! Concatenation along every axis.
+
+use crformer::op::concat::Concat;
+use crformer::op::contract::{Operation, TensorType};
+
+use crate::support::case::{Case, Input};
+
+/// Of every output element: which input it comes from, and from where in it.
+fn naive(axis: usize, inputs: &[Input]) -> Vec<f64> {
+    let extents = |i: &Input| i.of.shape.extents().to_vec();
+    let outer: usize = extents(&inputs[0])[..axis].iter().product();
+    let inner: usize = extents(&inputs[0])[axis + 1..].iter().product();
+    let mut out = Vec::new();
+    for o in 0..outer {
+        for input in inputs {
+            let along = extents(input)[axis];
+            for a in 0..along {
+                for i in 0..inner {
+                    out.push(input.real[(o * along + a) * inner + i]);
+                }
+            }
+        }
+    }
+    out
+}
+
+fn case<const N: usize>(axis: usize, shapes: &[[usize; N]]) -> Case<Concat> {
+    let input = |(i, shape): (usize, &[usize; N])| Input::normal(*shape, 1.0, i as u64);
+    let inputs = shapes.iter().enumerate().map(input).collect();
+    Case::new(&format!("{shapes:?} along {axis}"), Concat { axis }, inputs)
+}
+
+#[test]
+fn every_axis() {
+    case(0, &[[2, 3, 5], [1, 3, 5]]).check(|i| naive(0, i));
+    case(1, &[[2, 3, 5], [2, 1, 5], [2, 2, 5]]).check(|i| naive(1, i));
+    case(2, &[[2, 3, 5], [2, 3, 1]]).check(|i| naive(2, i));
+    case(0, &[[1], [4]]).check(|i| naive(0, i));
+}
+
+#[test]
+fn eight_inputs() {
+    case(1, &[[3, 2]; 8]).check(|i| naive(1, i));
+}
+
+#[test]
+fn more_than_a_chunk() {
+    for (axis, shapes) in [(1, [[41, 513], [41, 97]]), (0, [[2, 12_345], [1, 12_345]])] {
+        let case = case(axis, &shapes);
+        case.check_forward(&naive(axis, &case.inputs));
+        case.check_set_and_add();
+        case.check_threads();
+        case.check_f32();
+        let out = naive(axis, &case.inputs);
+        let parts = case.backward::<f64>(&[], &[], &out, None);
+        for (part, input) in parts.iter().zip(&case.inputs) {
+            assert_eq!(part.as_ref(), Some(&input.real), "taking apart undoes putting together");
+        }
+    }
+}
+
+#[test]
+fn wrong_inputs_are_named() {
+    let (a, b) = (TensorType::activation([4, 8]), TensorType::activation([4, 7]));
+    let error = Concat { axis: 0 }.signature(&[&a, &b]).expect_err("other columns");
+    assert!(error.to_string().contains("axis 0, but its inputs are [4, 8], [4, 7]"), "{error}");
+    assert!(Concat { axis: 2 }.signature(&[&a, &a]).is_err(), "no such axis");
+    assert!(Concat { axis: 1 }.signature(&[&a]).is_err(), "one input");
+    assert!(Concat { axis: 1 }.signature(&[&a; 9]).is_err(), "nine inputs");
+    assert!(Concat { axis: 1 }.signature(&[&a, &TensorType::index([4, 1])]).is_err(), "indices");
+}
