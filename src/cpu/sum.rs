@@ -86,11 +86,16 @@ pub fn total<S: Scalar>(
     let chunk = rows::chunk_rows(1);
     let sums = &mut workspace[..len.div_ceil(chunk)];
     let parts = Parts::new(sums);
-    rows::for_chunks(len, chunk, |range| {
-        // SAFETY: every chunk has a sum of its own.
-        let sum = unsafe { parts.row(range.start / chunk, 1) };
-        sum[0] = part(range);
-    });
+    rows::for_chunks(
+        len,
+        chunk,
+        #[inline(always)]
+        |range| {
+            // SAFETY: every chunk has a sum of its own.
+            let sum = unsafe { parts.row(range.start / chunk, 1) };
+            sum[0] = part(range);
+        },
+    );
     sums.iter().copied().sum()
 }
 
