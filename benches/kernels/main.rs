@@ -1,28 +1,46 @@
-//! Both directions of every operation at the model's real shapes.
+//! Every operation on the CPU, both directions, at the shapes of the model at 480 x 480.
+//!
+//! One file an operation. `RAYON_NUM_THREADS` says how many threads, as everywhere.
 
-use std::time::Duration;
+use criterion::{criterion_group, criterion_main};
 
-use criterion::Criterion;
-
+mod add;
 mod avg_pool;
+mod concat;
 mod conv;
 mod cross_entropy;
+mod dropout;
+mod embedding;
 mod image_patches;
+mod layer_norm;
+mod masked_mean;
+mod mse;
 mod patch_merging;
 mod resize;
 mod run;
+mod scaled_add;
+mod slice;
+mod transpose;
+mod weighted_sum;
 
-fn main() {
-    let c = Criterion::default()
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(500))
-        .measurement_time(Duration::from_secs(1));
-    let mut c = c.configure_from_args();
-    avg_pool::bench(&mut c);
-    conv::bench(&mut c);
-    cross_entropy::bench(&mut c);
-    image_patches::bench(&mut c);
-    patch_merging::bench(&mut c);
-    resize::bench(&mut c);
-    c.final_summary();
-}
+criterion_group!(
+    kernels,
+    add::bench,
+    avg_pool::bench,
+    concat::bench,
+    conv::bench,
+    cross_entropy::bench,
+    dropout::bench,
+    embedding::bench,
+    image_patches::bench,
+    layer_norm::bench,
+    masked_mean::bench,
+    mse::bench,
+    patch_merging::bench,
+    resize::bench,
+    scaled_add::bench,
+    slice::bench,
+    transpose::bench,
+    weighted_sum::bench,
+);
+criterion_main!(kernels);
