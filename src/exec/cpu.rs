@@ -87,7 +87,8 @@ impl<S: Scalar> CpuSession<S> {
     }
 
     fn random(&self, node: usize, step: u64) -> Philox {
-        Philox::new(self.seed ^ (step << 20), node as u64)
+        // A graph has fewer than 2^20 nodes, a run fewer than 2^44 steps: no two streams meet.
+        Philox::new(self.seed, step << 20 | node as u64)
     }
 
     fn operand(&self, tensor: TensorId) -> Operand<'_, S> {
