@@ -1,0 +1,237 @@
+//! Small graphs drawn at random, and a machine that runs them.
+
+use crformer::cpu::activation::Activation;
+use crformer::error::Result;
+use crformer::exec::cpu::CpuSession;
+use crformer::exec::{Session, Slot, Values, ValuesMut};
+use crformer::graph::{Graph, Initial, Origin, Reverse, TensorId};
+use crformer::op::Op;
+use crformer::op::add::Add;
+use crformer::op::concat::Concat;
+use crformer::op::contract::{Kind, TensorType};
+use crformer::op::dropout::Dropout;
+use crformer::op::layer_norm::LayerNorm;
+use crformer::op::linear::Linear;
+use crformer::op::masked_mean::MaskedMean;
+use crformer::op::mse::Mse;
+use crformer::op::scaled_add::ScaledAdd;
+use crformer::op::slice::Slice;
+use crformer::op::transpose::Transpose;
+use crformer::op::weighted_sum::WeightedSum;
+use crformer::rng::{Philox, Reader};
+use crformer::scalar::Scalar;
+
+/// Batch, rows, channels of every tensor that a drawn graph passes on.
+const SHAPE: [usize; 3] = [2, 5, 6];
+
+/// A graph with the scalar at its end.
+pub struct Small {
+    pub graph: Graph,
+    pub loss: TensorId,
+}
+
+/// Adds one operation after the other, of tensors picked at random: some are used several times,
+/// some never, and so are parameters.
+struct Draw {
+    graph: Graph,
+    reader: Reader,
+    tensors: Vec<TensorId>,
+    weights: Vec<TensorId>,
+}
+
+impl Draw {
+    fn parameter<const N: usize>(&mut self, extents: [usize; N]) -> Result<TensorId> {
+        let name = format!("parameter{}", self.graph.tensors().count());
+        self.graph.parameter(&name, extents.into(), Initial::Constant(0.0))
+    }
+
+    fn add(&mut self, op: impl Into<Op>, inputs: &[TensorId]) -> Result<TensorId> {
+        let name = format!("node{}", self.graph.nodes().len());
+        self.graph.add(&name, op, inputs)
+    }
+
+    /// Two tensors, not the same.
+    fn pair(&mut self) -> (TensorId, TensorId) {
+        let count = self.tensors.len();
+        let first = self.reader.below(count);
+        let second = (first + 1 + self.reader.below(count - 1)) % count;
+        (self.tensors[first], self.tensors[second])
+    }
+
+    /// A matrix of weights, new or used before.
+    fn weight(&mut self) -> Result<TensorId> {
+        let at = self.reader.below(self.weights.len() + 2);
+        if let Some(&weight) = self.weights.get(at) {
+            return Ok(weight);
+        }
+        let weight = self.parameter([SHAPE[2], SHAPE[2]])?;
+        self.weights.push(weight);
+        Ok(weight)
+    }
+
+    fn operation(&mut self) -> Result<TensorId> {
+        let [_, rows, channels] = SHAPE;
+        let (a, b) = self.pair();
+        match self.reader.below(9) {
+            0 => {
+                let inputs = [a, self.weight()?, self.parameter([channels])?];
+                let activation = Activation::Gelu;
+                self.add(Linear { activation, bias: true, residual: false }, &inputs)
+            }
+            1 => {
+                let inputs = [a, self.weight()?, b];
+                let activation = Activation::None;
+                self.add(Linear { activation, bias: false, residual: true }, &inputs)
+            }
+            2 => {
+                let inputs = [a, self.parameter([channels])?, self.parameter([channels])?];
+                self.add(LayerNorm { eps: 1e-5 }, &inputs)
+            }
+            3 => self.add(Add { relu: false }, &[a, b]),
+            4 => {
+                let alpha = self.parameter([1])?;
+                self.add(ScaledAdd {}, &[alpha, a, b])
+            }
+            5 => self.add(Dropout { rate: 0.3, per_sample: false }, &[a]),
+            6 => {
+                let both = self.add(Concat { axis: 1 }, &[a, b])?;
+                let start = self.reader.below(rows + 1);
+                self.add(Slice { axis: 1, start, len: rows }, &[both])
+            }
+            7 => {
+                let transposed = self.add(Transpose {}, &[a])?;
+                self.add(Transpose {}, &[transposed])
+            }
+            _ => {
+                let positions = self.parameter([rows, channels])?;
+                self.add(Add { relu: false }, &[a, positions])
+            }
+        }
+    }
+
+    fn loss(&mut self) -> Result<TensorId> {
+        let mask = self.graph.input("mask", TensorType::index([SHAPE[0], 3]))?;
+        let last = self.tensors[self.tensors.len() - 1];
+        let (a, b) = self.pair();
+        let words = self.add(MaskedMean { masked: true }, &[last, mask])?;
+        let queries = self.add(MaskedMean { masked: false }, &[a])?;
+        let others = self.add(MaskedMean { masked: false }, &[b])?;
+        let first = self.add(Mse { detach_second: false }, &[words, queries])?;
+        let second = self.add(Mse { detach_second: false }, &[words, others])?;
+        self.add(WeightedSum { weights: vec![1.0, 0.3] }, &[first, second])
+    }
+}
+
+/// A graph of about `operations` nodes and the nodes of its loss.
+pub fn draw(seed: u64, operations: usize) -> Small {
+    let build = || -> Result<Small> {
+        let mut graph = Graph::new();
+        let inp = graph.input("inp", TensorType::activation(SHAPE))?;
+        let len: usize = SHAPE.iter().product();
+        let fixed = (0..len).map(|i| (i as f64).sin()).collect();
+        let fixed = graph.constant("fixed", SHAPE.into(), fixed)?;
+        let reader = Philox::new(seed, 9).reader();
+        let tensors = vec![inp, fixed];
+        let mut draw = Draw { graph, reader, tensors, weights: Vec::new() };
+        for _ in 0..operations {
+            let out = draw.operation()?;
+            draw.tensors.push(out);
+        }
+        let loss = draw.loss()?;
+        draw.graph.output(loss);
+        Ok(Small { graph: draw.graph, loss })
+    };
+    build().expect("a graph that fits together")
+}
+
+/// A session with random numbers in all that can be written.
+pub struct Machine<S>(pub CpuSession<S>);
+
+impl<S: Scalar> Machine<S> {
+    /// With a backward pass for all that `wanted` accepts by name.
+    pub fn new(small: &Small, wanted: impl Fn(&str) -> bool) -> Self {
+        let reverse = Reverse::new(&small.graph, small.loss, wanted).expect("a scalar");
+        let mut machine = Self(CpuSession::new(small.graph.clone(), Some(reverse), 17));
+        machine.fill(1);
+        machine
+    }
+
+    /// Without a backward pass.
+    pub fn forward_only(small: &Small) -> Self {
+        let mut machine = Self(CpuSession::new(small.graph.clone(), None, 17));
+        machine.fill(1);
+        machine
+    }
+
+    /// Parameters always with the same numbers, inputs with those of `batch`.
+    pub fn fill(&mut self, batch: u64) {
+        let graph = self.0.graph().clone();
+        for (id, tensor) in graph.tensors() {
+            let stream = id.index() as u64;
+            let (scale, mut reader) = match tensor.origin {
+                Origin::Parameter(_) => (0.5, Philox::new(100, stream).reader()),
+                Origin::Input => (1.0, Philox::new(batch, stream).reader()),
+                _ => continue,
+            };
+            let len = tensor.of.shape.len();
+            if tensor.of.kind == Kind::Index {
+                let values: Vec<i32> = (0..len).map(|_| reader.below(2) as i32).collect();
+                self.0.write(id, Slot::Value, Values::Index(&values)).expect("a mask");
+            } else {
+                let values: Vec<f64> = (0..len).map(|_| scale * reader.normal()).collect();
+                self.write(id, &values);
+            }
+        }
+    }
+
+    pub fn write(&mut self, tensor: TensorId, values: &[f64]) {
+        self.0.write(tensor, Slot::Value, Values::F64(values)).expect("as many numbers");
+    }
+
+    pub fn read(&self, tensor: TensorId, slot: Slot) -> Vec<f64> {
+        let mut values = vec![f64::NAN; self.0.graph().shape(tensor).len()];
+        self.0.read(tensor, slot, ValuesMut::F64(&mut values)).expect("numbers that are kept");
+        values
+    }
+
+    /// The loss of a forward pass.
+    pub fn loss(&mut self, loss: TensorId) -> f64 {
+        self.0.forward(STEP);
+        self.read(loss, Slot::Value)[0]
+    }
+
+    /// Both passes, then the gradients of all trained parameters, one after the other.
+    pub fn gradients(&mut self) -> Vec<f64> {
+        self.0.forward(STEP);
+        self.0.backward(STEP, 1.0, false);
+        self.all_gradients()
+    }
+
+    pub fn all_gradients(&self) -> Vec<f64> {
+        let trained = self.0.trained().to_vec();
+        trained.iter().flat_map(|&t| self.read(t, Slot::Gradient)).collect()
+    }
+
+    /// The gradient of `loss` with respect to `tensor` by differences of fourth order.
+    pub fn differences(&mut self, loss: TensorId, tensor: TensorId) -> Vec<f64> {
+        let values = self.read(tensor, Slot::Value);
+        let mut moved = values.clone();
+        let mut gradient = Vec::new();
+        for i in 0..values.len() {
+            let h = 1e-4 * values[i].abs().max(0.1);
+            let mut at = |steps: f64| {
+                moved[i] = values[i] + steps * h;
+                self.write(tensor, &moved);
+                self.loss(loss)
+            };
+            let (near, far) = (at(1.0) - at(-1.0), at(2.0) - at(-2.0));
+            gradient.push((8.0 * near - far) / (12.0 * h));
+            moved[i] = values[i];
+        }
+        self.write(tensor, &values);
+        gradient
+    }
+}
+
+/// The step whose random numbers all passes here use.
+pub const STEP: u64 = 3;
