@@ -125,7 +125,10 @@ pub fn forward<S: Scalar>(
                 let start = (image * heads + head) * queries + range.start;
                 lse.part(start..start + range.len())
             });
-            vectorised(|| softmax_rows(p, keys, lse));
+            vectorised(
+                #[inline(always)]
+                || softmax_rows(p, keys, lse),
+            );
             let values = v.head(sizes, head, key_rows.clone());
             let product = MatrixMut::new(rows, range.len(), head_dim);
             multiply_here(product, Write::Set, S::ONE, Matrix::new(p, range.len(), keys), values);
@@ -221,7 +224,10 @@ fn backward_tile<S: Scalar>(
         let (p, rest) = scratch.split_at_mut(count * keys);
         let (dp, rows) = rest.split_at_mut(count * keys);
         score(sizes, saved.q, saved.k, saved.mask, head, &query_rows, &key_rows, p);
-        vectorised(|| probabilities(p, keys, lse));
+        vectorised(
+            #[inline(always)]
+            || probabilities(p, keys, lse),
+        );
         let probability = Matrix::new(p, count, keys);
         // forward: out = p v
         multiply_here(
@@ -234,10 +240,13 @@ fn backward_tile<S: Scalar>(
         let values = saved.v.head(sizes, head, key_rows.clone());
         multiply_here(MatrixMut::new(dp, count, keys), Write::Set, S::ONE, dout, values.t());
         // forward: p = softmax(s)
-        vectorised(|| {
-            let rows = p.chunks_exact(keys).zip(dp.chunks_exact_mut(keys));
-            rows.for_each(|(p, dp)| softmax_backward(p, dp));
-        });
+        vectorised(
+            #[inline(always)]
+            || {
+                let rows = p.chunks_exact(keys).zip(dp.chunks_exact_mut(keys));
+                rows.for_each(|(p, dp)| softmax_backward(p, dp));
+            },
+        );
         // forward: s = scale q k^T
         let ds = Matrix::new(dp, count, keys);
         let q = saved.q.head(sizes, head, query_rows.clone());

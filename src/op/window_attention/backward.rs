@@ -80,9 +80,10 @@ impl<S: Scalar> Pass<'_, S> {
                     // forward: s = scale q k^T + offsets
                     block.keys_gradient(ds, &q[rows.clone()], dk);
                     let doffsets = doffsets[first * lanes..].iter_mut();
-                    vectorised(|| {
-                        doffsets.zip(&*ds).take(count * lanes).for_each(|(d, &x)| *d += x)
-                    });
+                    vectorised(
+                        #[inline(always)]
+                        || doffsets.zip(&*ds).take(count * lanes).for_each(|(d, &x)| *d += x),
+                    );
                     let extents = Extents { rows: count, inner: keys, cols: width };
                     let left = Left { values: ds, row_stride: lanes, col_stride: 1 };
                     let right = Right { values: k, stride: width };
@@ -104,12 +105,16 @@ impl<S: Scalar> Pass<'_, S> {
         let extents = Extents { rows: count, inner, cols: lanes };
         let left = Left { values: q, row_stride: width, col_stride: 1 };
         product(p, lanes, Start::Of(offsets), left, Right { values: kt, stride: lanes }, extents);
-        vectorised(|| {
-            for (i, p) in p.chunks_exact_mut(lanes).take(count).enumerate() {
-                let lse = self.lse[self.source.statistic(block.task, block.place, block.first + i)];
-                p.iter_mut().for_each(|s| *s = (*s - lse).exp());
-            }
-        });
+        vectorised(
+            #[inline(always)]
+            || {
+                for (i, p) in p.chunks_exact_mut(lanes).take(count).enumerate() {
+                    let lse =
+                        self.lse[self.source.statistic(block.task, block.place, block.first + i)];
+                    p.iter_mut().for_each(|s| *s = (*s - lse).exp());
+                }
+            },
+        );
     }
 
     fn pack_dout(&self, task: &Task, place: Place, packed: &mut [S]) {
@@ -162,10 +167,13 @@ impl Block<'_> {
         let extents = Extents { rows: count, inner: vt.len() / lanes, cols: lanes };
         let left = Left { values: dout, row_stride: width, col_stride: 1 };
         product(ds, lanes, Start::Zero, left, Right { values: vt, stride: lanes }, extents);
-        vectorised(|| {
-            let rows = p.chunks_exact(lanes).zip(ds.chunks_exact_mut(lanes)).take(count);
-            rows.for_each(|(p, ds)| softmax_backward(p, ds));
-        });
+        vectorised(
+            #[inline(always)]
+            || {
+                let rows = p.chunks_exact(lanes).zip(ds.chunks_exact_mut(lanes)).take(count);
+                rows.for_each(|(p, ds)| softmax_backward(p, ds));
+            },
+        );
     }
 
     /// Adds `weights^T rows` to a gradient of the keys.

@@ -70,7 +70,10 @@ impl<S: Scalar> Source<'_, S> {
                     let right = Right { values: keys_t, stride: lanes };
                     let start = Start::Of(&offsets[first * lanes..]);
                     product(scores, lanes, start, left, right, extents);
-                    vectorised(|| self.normalise(task, place, first, count, scores, lse));
+                    vectorised(
+                        #[inline(always)]
+                        || self.normalise(task, place, first, count, scores, lse),
+                    );
                     let extents = Extents { rows: count, inner: keys, cols: width };
                     let left = Left { values: scores, row_stride: lanes, col_stride: 1 };
                     let right = Right { values, stride: width };
@@ -154,14 +157,17 @@ impl<S: Scalar> Source<'_, S> {
         };
         let packed = packed.chunks_exact_mut(self.problem.head_lanes());
         let positions = (0..rows).flat_map(|row| (0..cols).map(move |col| (row, col)));
-        vectorised(|| {
-            for (packed, (row, col)) in packed.zip(positions) {
-                let source = self.head(task, place, part, row, col);
-                let (packed, rest) = packed.split_at_mut(source.len());
-                packed.iter_mut().zip(source).for_each(|(packed, &x)| *packed = scale * x);
-                rest.fill(S::ZERO);
-            }
-        });
+        vectorised(
+            #[inline(always)]
+            || {
+                for (packed, (row, col)) in packed.zip(positions) {
+                    let source = self.head(task, place, part, row, col);
+                    let (packed, rest) = packed.split_at_mut(source.len());
+                    packed.iter_mut().zip(source).for_each(|(packed, &x)| *packed = scale * x);
+                    rest.fill(S::ZERO);
+                }
+            },
+        );
     }
 
     /// One row for each channel of the head, one column for each key.
