@@ -2,3 +2,4 @@
 
 pub mod image;
 pub mod mask;
+pub mod pickle;

@@ -2,3 +2,5 @@
 
 // Run lengths, polygons and resizing against what pycocotools and PIL give.
 mod mask;
+// Pickles of every protocol, hostile ones too.
+mod pickle;

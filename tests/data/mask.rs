@@ -75,7 +75,8 @@ fn resizing_is_that_of_pil() {
             }
         }
         assert_eq!(format!("{code:016x}"), fields[2], "{source} to {target}");
-        let column = Mask { width: 1, height: source, pixels: (0..source).map(|i| i as u8).collect() };
+        let column =
+            Mask { width: 1, height: source, pixels: (0..source).map(|i| i as u8).collect() };
         assert_eq!(column.resize_nearest(1, target).pixels, low, "{source} to {target}, rows");
         let direct = (0..target).map(|i| (2 * i + 1) * source / (2 * target));
         differs += usize::from(direct.zip(&low).any(|(i, &pixel)| i as u8 != pixel));

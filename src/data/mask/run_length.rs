@@ -54,7 +54,9 @@ impl Rle {
             let (mut value, mut shift, mut place, mut byte) = (0i64, 0, start, first);
             loop {
                 if !(48..=111).contains(&byte) || shift > 30 {
-                    return Err(wrong(format!("no run length at character {place} of {text:.60?}")));
+                    return Err(wrong(format!(
+                        "no run length at character {place} of {text:.60?}"
+                    )));
                 }
                 let digit = i64::from(byte - 48);
                 value |= (digit & 0x1f) << shift;
