@@ -39,7 +39,7 @@ pub fn check_polygon(points: &[f64]) -> Result<()> {
             points.len()
         ));
     }
-    match points.iter().find(|x| !(x.abs() <= COORDINATE_MAX)) {
+    match points.iter().find(|x| x.is_nan() || x.abs() > COORDINATE_MAX) {
         Some(x) => refuse(format!(
             "a polygon coordinate is a finite number of at most {COORDINATE_MAX:e} pixels; found {x}"
         )),

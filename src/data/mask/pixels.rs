@@ -1,6 +1,4 @@
-//! A mask as pixels: painting runs, resizing as PIL does it.
-
-use super::run_length::Rle;
+//! A mask as pixels, and resizing it as PIL does.
 
 /// Object pixels, row-major: `height * width` bytes, 1 inside the object, else 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -8,16 +6,6 @@ pub struct Mask {
     pub width: usize,
     pub height: usize,
     pub pixels: Vec<u8>,
-}
-
-/// What a pixel is that several polygons of one annotation cover.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Overlap {
-    /// Foreground.
-    #[default]
-    Union,
-    /// Background, as in LAVT's code, which keeps the pixels whose number of polygons equals 1.
-    Lavt,
 }
 
 impl Mask {
@@ -51,31 +39,4 @@ fn nearest(source: usize, target: usize) -> Vec<usize> {
         place += scale;
     }
     indices
-}
-
-/// The mask of several layers of runs, all of `height` x `width`.
-///
-/// Costs one pass over the runs and one over the touched columns, however many layers overlap.
-pub(crate) fn paint(height: usize, width: usize, layers: &[Rle], overlap: Overlap) -> Mask {
-    let mut pixels = vec![0; height * width];
-    // Change of the number of layers at each place in column-major order.
-    let mut change = vec![0i32; height * width + 1];
-    let [mut first, mut last] = [height * width, 0];
-    for (start, end) in layers.iter().flat_map(Rle::foreground) {
-        change[start] += 1;
-        change[end] -= 1;
-        first = first.min(start);
-        last = last.max(end);
-    }
-    let mut layers_here = 0;
-    for x in first / height..last.div_ceil(height) {
-        for y in 0..height {
-            layers_here += change[x * height + y];
-            pixels[y * width + x] = u8::from(match overlap {
-                Overlap::Union => layers_here > 0,
-                Overlap::Lavt => layers_here == 1,
-            });
-        }
-    }
-    Mask { width, height, pixels }
 }

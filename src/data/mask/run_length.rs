@@ -1,7 +1,7 @@
 //! Run lengths of a mask in column-major order, background first, and their compressed text: the
 //! format of the COCO mask API (maskApi.c).
 
-use super::pixels::{Mask, Overlap, paint};
+use super::pixels::Mask;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The most pixels of a picture that a mask is made for: 2^27, a mask of 128 MiB.
@@ -140,11 +140,6 @@ impl Rle {
     /// Foreground pixels.
     pub fn area(&self) -> usize {
         self.foreground().map(|(start, end)| end - start).sum()
-    }
-
-    /// The mask, row-major.
-    pub fn to_mask(&self) -> Mask {
-        paint(self.height, self.width, std::slice::from_ref(self), Overlap::Union)
     }
 
     /// `[x, y, width, height]` of the foreground in pixels; zeros where there is none.

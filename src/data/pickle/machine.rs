@@ -370,7 +370,9 @@ fn refusal(opcode: u8) -> String {
         0x97 => "NEXT_BUFFER",
         0x98 => "READONLY_BUFFER",
         _ => {
-            return format!("{opcode:#04x} is no pickle opcode; this is no pickle, or a broken one");
+            return format!(
+                "{opcode:#04x} is no pickle opcode; this is no pickle, or a broken one"
+            );
         }
     };
     format!(
