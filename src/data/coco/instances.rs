@@ -8,6 +8,7 @@ use std::marker::PhantomData;
 use std::path::Path;
 
 use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::segmentation::Segmentation;
@@ -185,15 +186,44 @@ impl<'de, T: Entry + Deserialize<'de>> Visitor<'de> for Kept<'_, T> {
         mut seq: A,
     ) -> std::result::Result<Self::Value, A::Error> {
         let mut entries = HashMap::new();
-        while let Some(entry) = seq.next_element::<T>()? {
-            let id = entry.id();
-            if self.wanted.is_some_and(|wanted| !wanted.contains(&id)) {
-                continue;
-            }
-            if entries.insert(id, entry).is_some() {
-                return Err(de::Error::custom(format!("{} id {id} stands twice", T::NAME)));
-            }
+        while seq.next_element_seed(Next { wanted: self.wanted, entries: &mut entries })?.is_some()
+        {
         }
         Ok(entries)
+    }
+}
+
+/// Reads one entry of a list and keeps it if it is wanted. That its id is new is checked here, in
+/// the reading of the entry itself, so that the error's line is that of the entry.
+struct Next<'a, T> {
+    wanted: Option<&'a HashSet<i64>>,
+    entries: &'a mut HashMap<i64, T>,
+}
+
+impl<'de, T: Entry + Deserialize<'de>> DeserializeSeed<'de> for Next<'_, T> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, entry: D) -> std::result::Result<(), D::Error> {
+        entry.deserialize_map(self)
+    }
+}
+
+impl<'de, T: Entry + Deserialize<'de>> Visitor<'de> for Next<'_, T> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "an object, the {}", T::NAME)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, map: A) -> std::result::Result<(), A::Error> {
+        let entry = T::deserialize(MapAccessDeserializer::new(map))?;
+        let id = entry.id();
+        if self.wanted.is_some_and(|wanted| !wanted.contains(&id)) {
+            return Ok(());
+        }
+        match self.entries.insert(id, entry) {
+            None => Ok(()),
+            Some(_) => Err(de::Error::custom(format!("{} id {id} stands twice", T::NAME))),
+        }
     }
 }

@@ -323,7 +323,10 @@ impl<'a> Machine<'a> {
                 self.place += length + 1;
                 Ok(&rest[..length])
             }
-            None => self.cut_off(self.left() + 1),
+            None => self.fail(format!(
+                "the file is cut off: the line from byte {} on does not end; fetch the file again",
+                self.place
+            )),
         }
     }
 

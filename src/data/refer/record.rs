@@ -6,9 +6,12 @@ use std::path::Path;
 use crate::data::pickle::{Pickle, Value};
 use crate::error::{Error, Result};
 
-/// How many times the file's size the sentences may have together. Sentences that many references
-/// share would be copied for each of them; honest files have far less than once their size.
+/// How many times the file's size the sentences may take in memory together. Sentences that many
+/// references share would be copied for each of them; honest files need about once their size.
 const TEXT_TIMES_MAX: usize = 8;
+
+/// The most fields of a record (REFER's have eight): bounds the search for one, which is linear.
+const FIELDS_MAX: usize = 256;
 
 /// A phrase as the annotator wrote it: the `raw` field, upper case and punctuation kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,18 +88,28 @@ impl RecordReader {
     }
 
     fn copy(&mut self, text: &str) -> Field<String> {
-        self.text_left = self.text_left.checked_sub(text.len() + 1).ok_or_else(|| {
-            format!("the sentences so far are more than {TEXT_TIMES_MAX} times as long as the file; expected sentences that are not shared")
+        let size = text.len() + size_of::<Sentence>();
+        self.text_left = self.text_left.checked_sub(size).ok_or_else(|| {
+            format!(
+                "the sentences so far take more than {TEXT_TIMES_MAX} times the size of the file; \
+                 expected references that do not share theirs"
+            )
         })?;
         Ok(text.to_owned())
     }
 }
 
 fn field<'a>(item: Value<'a>, key: &str) -> Field<Value<'a>> {
-    item.get(key).ok_or_else(|| match item.entries() {
-        Some(_) => format!("the field {key:?} is missing"),
-        None => format!("expected a dict with the field {key:?}; found {}", item.kind()),
-    })
+    let Some(fields) = item.entries() else {
+        return Err(format!("expected a dict with the field {key:?}; found {}", item.kind()));
+    };
+    if fields.len() > FIELDS_MAX {
+        return Err(format!(
+            "expected a dict of at most {FIELDS_MAX} fields; found {}",
+            fields.len()
+        ));
+    }
+    item.get(key).ok_or_else(|| format!("the field {key:?} is missing"))
 }
 
 fn integer(item: Value, key: &str) -> Field<i64> {
