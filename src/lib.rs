@@ -1,4 +1,5 @@
 pub mod data;
 pub mod error;
+pub mod file;
 pub mod rng;
 pub mod shape;
