@@ -30,8 +30,9 @@ pub struct Picture {
 /// `Image.open(path).convert("RGB")` does: grey is repeated, alpha is dropped (not blended), a
 /// palette is looked up, colour profiles, gamma and EXIF rotation are not applied, an Adobe CMYK
 /// JPEG is converted. Of 16-bit samples the high byte is taken; PIL does so for colour, but cuts
-/// 16-bit grey at 255, which gives a white picture. PNG is equal to PIL's byte for byte; a JPEG
-/// differs from libjpeg's by a few levels where its colours are subsampled.
+/// 16-bit grey at 255, which gives a white picture. A PNG gives PIL's bytes exactly. A JPEG may be
+/// off by 4 levels, mostly where its colours are subsampled (a quarter of the bytes, mostly by 1),
+/// and by more in the last column and row of such a picture whose size is no multiple of its blocks.
 ///
 /// Errors, before pixels are allocated: other formats, a side over [`SIDE_LIMIT`], more than
 /// [`BYTE_LIMIT`]; then a truncated or damaged file.

@@ -39,7 +39,8 @@ pub struct Tokens {
 
 /// BERT-uncased: text is cleaned, CJK set apart, accents stripped, lower-cased, split at spaces and
 /// punctuation, and each word cut into the longest pieces the vocabulary has. As in the public
-/// tokenizer, specials written out in a phrase (`[MASK]`) are those specials.
+/// tokenizer, specials written out in a phrase (`[MASK]`) are those specials. Its first version, in
+/// Python, differs on a word-final Greek sigma and on characters that came after Unicode 8.
 pub struct Tokenizer {
     bert: Bert,
     vocab_size: usize,

@@ -95,6 +95,17 @@ fn a_short_phrase_is_padded_with_zero_and_masked() {
     assert_eq!(tokenizer().encode("man", 1).unwrap_err().kind(), ErrorKind::Usage);
 }
 
+/// One tokenizer serves all loader threads.
+#[test]
+fn threads_share_a_tokenizer() {
+    let tokenizer = tokenizer();
+    let encode = || tokenizer.encode("the man", 9).unwrap();
+    let results = std::thread::scope(|scope| {
+        [scope.spawn(encode), scope.spawn(encode)].map(|thread| thread.join().unwrap())
+    });
+    assert_eq!(results, [encode(), encode()]);
+}
+
 #[test]
 fn the_size_is_the_largest_id_plus_one() {
     let lines = fs::read_to_string(folder().join("vocab.txt")).unwrap().lines().count();
