@@ -62,3 +62,28 @@ impl Drop for Temporary {
         let _ = fs::remove_file(&self.0); // after the rename there is nothing to remove
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a failed write leaves: nothing.
+    #[test]
+    fn a_temporary_file_goes_with_its_guard() {
+        let folder = tempfile::tempdir().unwrap();
+        let temporary = Temporary::beside(&folder.path().join("out"));
+        fs::write(&temporary.0, b"half").unwrap();
+        drop(temporary);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_longer_file_and_an_endless_device_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("long");
+        write(&path, b"12345").unwrap();
+        assert_eq!(read(&path, 5).unwrap(), b"12345");
+        assert!(read(&path, 4).unwrap_err().to_string().contains("longer than the 4 bytes"));
+        assert!(read(Path::new("/dev/zero"), 1000).is_err());
+    }
+}

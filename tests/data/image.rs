@@ -249,7 +249,20 @@ fn an_overlay_blends_inside_and_draws_the_contour() {
         };
         assert_eq!(pixel, wanted, "pixel {i}");
     }
-    assert_eq!(overlay(&picture, &[0; 20], [1, 2, 3], 1.0).unwrap(), picture);
+    // A block of 3 x 3: each side's middle has one neighbour outside, the centre has none.
+    let picture = Picture { width: 5, height: 5, pixels: vec![100; 75] };
+    let block: Vec<u8> =
+        (0..25).map(|i| u8::from((1..4).contains(&(i % 5)) && (1..4).contains(&(i / 5)))).collect();
+    let out = overlay(&picture, &block, [200, 0, 100], 0.5).unwrap();
+    for (i, pixel) in out.pixels.chunks_exact(3).enumerate() {
+        let wanted = match (block[i], i) {
+            (0, _) => [100, 100, 100],
+            (_, 12) => [150, 50, 100],
+            _ => [200, 0, 100],
+        };
+        assert_eq!(pixel, wanted, "pixel {i} of the block");
+    }
+    assert_eq!(overlay(&picture, &[0; 25], [1, 2, 3], 1.0).unwrap(), picture);
 }
 
 #[test]
