@@ -5,12 +5,18 @@
 use criterion::{criterion_group, criterion_main};
 
 mod add;
+mod avg_pool;
 mod concat;
+mod conv;
+mod cross_entropy;
 mod dropout;
 mod embedding;
+mod image_patches;
 mod layer_norm;
 mod masked_mean;
 mod mse;
+mod patch_merging;
+mod resize;
 mod run;
 mod scaled_add;
 mod slice;
@@ -20,12 +26,18 @@ mod weighted_sum;
 criterion_group!(
     kernels,
     add::bench,
+    avg_pool::bench,
     concat::bench,
+    conv::bench,
+    cross_entropy::bench,
     dropout::bench,
     embedding::bench,
+    image_patches::bench,
     layer_norm::bench,
     masked_mean::bench,
     mse::bench,
+    patch_merging::bench,
+    resize::bench,
     scaled_add::bench,
     slice::bench,
     transpose::bench,

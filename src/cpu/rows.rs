@@ -1,5 +1,7 @@
 //! Work over the rows of a matrix on all threads, in chunks whose bounds never depend on how many
 //! threads there are: the same sums in the same order, so the same bits.
+//!
+//! Bodies run inside [`vectorised`]: one that computes is marked `#[inline(always)]`, as said there.
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -22,7 +24,12 @@ pub fn chunk_rows(row_len: usize) -> usize {
 /// Calls `body` with every chunk of `0..rows`, on all threads.
 pub fn for_chunks(rows: usize, chunk: usize, body: impl Fn(Range<usize>) + Sync) {
     let chunks = rows.div_ceil(chunk.max(1));
-    let run = |i: usize| vectorised(|| body(i * chunk..((i + 1) * chunk).min(rows)));
+    let run = |i: usize| {
+        vectorised(
+            #[inline(always)]
+            || body(i * chunk..((i + 1) * chunk).min(rows)),
+        )
+    };
     if chunks <= 1 {
         (0..chunks).for_each(run);
     } else {
@@ -32,7 +39,12 @@ pub fn for_chunks(rows: usize, chunk: usize, body: impl Fn(Range<usize>) + Sync)
 
 /// Calls `body(task)` for every task on all threads. Tasks must be worth a thread's attention.
 pub fn for_tasks(tasks: usize, body: impl Fn(usize) + Sync) {
-    for_chunks(tasks, 1, |range| body(range.start));
+    for_chunks(
+        tasks,
+        1,
+        #[inline(always)]
+        |range| body(range.start),
+    );
 }
 
 /// Calls `body(range, part)` with chunks of a slice, on all threads.
@@ -40,24 +52,38 @@ pub fn for_parts<S: Scalar>(slots: &mut [S], body: impl Fn(Range<usize>, &mut [S
     let len = slots.len();
     let parts = Parts::new(slots);
     // SAFETY: chunks do not overlap.
-    for_chunks(len, CHUNK_ELEMENTS, |range| body(range.clone(), unsafe { parts.part(range) }));
+    for_chunks(
+        len,
+        CHUNK_ELEMENTS,
+        #[inline(always)]
+        |range| body(range.clone(), unsafe { parts.part(range) }),
+    );
 }
 
 /// Calls `body(row, part)` with every row of `row_len` elements of a slice, on all threads.
 pub fn for_rows<S: Scalar>(slots: &mut [S], row_len: usize, body: impl Fn(usize, &mut [S]) + Sync) {
     let rows = slots.len() / row_len.max(1);
     let parts = Parts::new(slots);
-    for_chunks(rows, chunk_rows(row_len), |range| {
-        for row in range {
-            // SAFETY: every row belongs to one chunk.
-            body(row, unsafe { parts.row(row, row_len) });
-        }
-    });
+    for_chunks(
+        rows,
+        chunk_rows(row_len),
+        #[inline(always)]
+        |range| {
+            for row in range {
+                // SAFETY: every row belongs to one chunk.
+                body(row, unsafe { parts.row(row, row_len) });
+            }
+        },
+    );
 }
 
 /// `slots = values` or `slots += values`, on all threads.
 pub fn write_all<S: Scalar>(slots: &mut [S], write: Write, values: &[S]) {
-    for_parts(slots, |range, slots| write.put_all(slots, values[range].iter().copied()));
+    for_parts(
+        slots,
+        #[inline(always)]
+        |range, slots| write.put_all(slots, values[range].iter().copied()),
+    );
 }
 
 /// A mutable slice that several threads write disjoint parts of.

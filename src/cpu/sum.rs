@@ -86,11 +86,16 @@ pub fn total<S: Scalar>(
     let chunk = rows::chunk_rows(1);
     let sums = &mut workspace[..len.div_ceil(chunk)];
     let parts = Parts::new(sums);
-    rows::for_chunks(len, chunk, |range| {
-        // SAFETY: every chunk has a sum of its own.
-        let sum = unsafe { parts.row(range.start / chunk, 1) };
-        sum[0] = part(range);
-    });
+    rows::for_chunks(
+        len,
+        chunk,
+        #[inline(always)]
+        |range| {
+            // SAFETY: every chunk has a sum of its own.
+            let sum = unsafe { parts.row(range.start / chunk, 1) };
+            sum[0] = part(range);
+        },
+    );
     sums.iter().copied().sum()
 }
 
@@ -111,12 +116,19 @@ pub fn column_sums<S: Scalar>(
     let (cols, chunk) = (out.len(), rows::chunk_rows(out.len()));
     let partial = &mut workspace[..rows.div_ceil(chunk) * cols];
     let parts = Parts::new(partial);
-    rows::for_chunks(rows, chunk, |range| {
-        // SAFETY: every chunk has a partial sum of its own.
-        let sums = unsafe { parts.row(range.start / chunk, cols) };
-        sums.fill(S::ZERO);
-        range.for_each(|row| add_row(row, sums));
-    });
+    rows::for_chunks(
+        rows,
+        chunk,
+        #[inline(always)]
+        |range| {
+            // SAFETY: every chunk has a partial sum of its own.
+            let sums = unsafe { parts.row(range.start / chunk, cols) };
+            sums.fill(S::ZERO);
+            for row in range {
+                add_row(row, sums);
+            }
+        },
+    );
     write.begin(out);
     for sums in partial.chunks_exact(cols) {
         out.iter_mut().zip(sums).for_each(|(out, &sum)| *out += sum);

@@ -50,20 +50,29 @@ impl Update {
         let value = Parts::new(state.value);
         let first = Parts::new(state.first_moment);
         let second = Parts::new(state.second_moment);
-        rows::for_chunks(state.gradient.len(), rows::chunk_rows(1), |range| {
-            // SAFETY: chunks do not overlap.
-            let (w, m, v) = unsafe {
-                (value.part(range.clone()), first.part(range.clone()), second.part(range.clone()))
-            };
-            let g = &state.gradient[range];
-            for (((w, m), v), &g) in w.iter_mut().zip(m).zip(v).zip(g) {
-                let g = c.gradient_scale * g + c.coupled_decay * *w;
-                *m = c.beta1 * *m + c.rest1 * g;
-                *v = c.beta2 * *v + c.rest2 * (g * g);
-                let direction = *m / ((*v * c.correction2).sqrt() + c.eps);
-                *w = c.keep * *w - c.step_size * direction;
-            }
-        });
+        rows::for_chunks(
+            state.gradient.len(),
+            rows::chunk_rows(1),
+            #[inline(always)]
+            |range| {
+                // SAFETY: chunks do not overlap.
+                let (w, m, v) = unsafe {
+                    (
+                        value.part(range.clone()),
+                        first.part(range.clone()),
+                        second.part(range.clone()),
+                    )
+                };
+                let g = &state.gradient[range];
+                for (((w, m), v), &g) in w.iter_mut().zip(m).zip(v).zip(g) {
+                    let g = c.gradient_scale * g + c.coupled_decay * *w;
+                    *m = c.beta1 * *m + c.rest1 * g;
+                    *v = c.beta2 * *v + c.rest2 * (g * g);
+                    let direction = *m / ((*v * c.correction2).sqrt() + c.eps);
+                    *w = c.keep * *w - c.step_size * direction;
+                }
+            },
+        );
     }
 }
 

@@ -17,12 +17,17 @@ pub fn workspace(len: usize) -> usize {
 pub fn sum_of_squares<S: Scalar>(gradient: &[S], workspace: &mut [S]) -> f64 {
     let sums = &mut workspace[..gradient.len().div_ceil(CHUNK)];
     let parts = Parts::new(sums);
-    rows::for_chunks(gradient.len(), CHUNK, |range| {
-        let chunk = &gradient[range.clone()];
-        // SAFETY: every chunk has a sum of its own.
-        let sum = unsafe { parts.part(range.start / CHUNK..range.start / CHUNK + 1) };
-        sum[0] = sum_with(chunk, chunk, |a, b| a * b);
-    });
+    rows::for_chunks(
+        gradient.len(),
+        CHUNK,
+        #[inline(always)]
+        |range| {
+            let chunk = &gradient[range.clone()];
+            // SAFETY: every chunk has a sum of its own.
+            let sum = unsafe { parts.part(range.start / CHUNK..range.start / CHUNK + 1) };
+            sum[0] = sum_with(chunk, chunk, |a, b| a * b);
+        },
+    );
     sums.iter().map(|s| s.to_f64()).sum()
 }
 

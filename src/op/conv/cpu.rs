@@ -75,10 +75,17 @@ impl<S: Scalar> OnCpu<S> for Conv {
         let (packed, sums) = workspace.split_at_mut(sizes.weight());
         // forward: out = bias + sum over taps of product
         if let Some(dbias) = pass.gradient(2) {
-            column_sums(dbias.values, dbias.write, sizes.pixels, sums, |row, sums| {
-                let row = &pass.dout[row * sizes.outputs..][..sizes.outputs];
-                sums.iter_mut().zip(row).for_each(|(sum, &d)| *sum += d);
-            });
+            column_sums(
+                dbias.values,
+                dbias.write,
+                sizes.pixels,
+                sums,
+                #[inline(always)]
+                |row, sums| {
+                    let row = &pass.dout[row * sizes.outputs..][..sizes.outputs];
+                    sums.iter_mut().zip(row).for_each(|(sum, &d)| *sum += d);
+                },
+            );
         }
         let (dinp, dweight) = (pass.gradient(0), pass.gradient(1));
         if dinp.is_some() || dweight.is_some() {
@@ -133,26 +140,31 @@ fn unpack<S: Scalar>(dweight: &mut [S], write: Write, packed: &[S], sizes: &Size
 fn add_taps<S: Scalar>(out: &mut [S], products: &[S], bias: &[S], sizes: &Sizes) {
     let &Sizes { height, width, outputs, kernel, .. } = sizes;
     let stride = sizes.taps() * outputs;
-    rows::for_rows(out, width * outputs, |row, out| {
-        out.chunks_exact_mut(outputs.max(1)).for_each(|out| out.copy_from_slice(bias));
-        let (first_row, y) = (row - row % height, row % height);
-        for tap in 0..sizes.taps() {
-            let Some(r) = shifted(y, tap / kernel, kernel, height) else { continue };
-            let columns = inside(tap % kernel, kernel, width);
-            if columns.is_empty() {
-                continue;
+    rows::for_rows(
+        out,
+        width * outputs,
+        #[inline(always)]
+        |row, out| {
+            out.chunks_exact_mut(outputs.max(1)).for_each(|out| out.copy_from_slice(bias));
+            let (first_row, y) = (row - row % height, row % height);
+            for tap in 0..sizes.taps() {
+                let Some(r) = shifted(y, tap / kernel, kernel, height) else { continue };
+                let columns = inside(tap % kernel, kernel, width);
+                if columns.is_empty() {
+                    continue;
+                }
+                let first = columns.start + tap % kernel - kernel / 2;
+                let pixels = &products[((first_row + r) * width + first) * stride..];
+                let out = &mut out[columns.start * outputs..columns.end * outputs];
+                for (out, pixel) in
+                    out.chunks_exact_mut(outputs.max(1)).zip(pixels.chunks(stride.max(1)))
+                {
+                    let product = &pixel[tap * outputs..][..outputs];
+                    out.iter_mut().zip(product).for_each(|(out, &p)| *out += p);
+                }
             }
-            let first = columns.start + tap % kernel - kernel / 2;
-            let pixels = &products[((first_row + r) * width + first) * stride..];
-            let out = &mut out[columns.start * outputs..columns.end * outputs];
-            for (out, pixel) in
-                out.chunks_exact_mut(outputs.max(1)).zip(pixels.chunks(stride.max(1)))
-            {
-                let product = &pixel[tap * outputs..][..outputs];
-                out.iter_mut().zip(product).for_each(|(out, &p)| *out += p);
-            }
-        }
-    });
+        },
+    );
 }
 
 /// `dproduct[y, x, (i, j)] = dout[y - i + p, x - j + p]`, 0 outside: what inverts [`add_taps`].

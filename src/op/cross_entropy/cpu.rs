@@ -17,12 +17,15 @@ impl<S: Scalar> OnCpu<S> for CrossEntropy {
         let pixels = Pixels::new(self.class_weights, &pass.inputs);
         let losses = &mut pass.workspace[..pixels.rows];
         let parts = Parts::new(losses);
-        pixels.for_rows(|row| {
-            pixels.losses(row.index, row.difference);
-            // SAFETY: every row has a loss of its own.
-            let loss = unsafe { parts.row(row.index, 1) };
-            loss[0] = sum(row.difference);
-        });
+        pixels.for_rows(
+            #[inline(always)]
+            |row| {
+                pixels.losses(row.index, row.difference);
+                // SAFETY: every row has a loss of its own.
+                let loss = unsafe { parts.row(row.index, 1) };
+                loss[0] = sum(row.difference);
+            },
+        );
         let total: f64 = losses.iter().map(|loss| loss.to_f64()).sum();
         pass.out[0] = S::from_f64(total / pixels.total_weight());
     }
@@ -33,12 +36,15 @@ impl<S: Scalar> OnCpu<S> for CrossEntropy {
         let scale = pass.dout[0].to_f64() / pixels.total_weight();
         let folded = &mut pass.workspace[..pixels.rows * pixels.grid_width];
         let parts = Parts::new(folded);
-        pixels.for_rows(|row| {
-            pixels.differentiate(row.index, row.difference, scale);
-            // SAFETY: every row of pixels has a row of its own.
-            let folded = unsafe { parts.row(row.index, pixels.grid_width) };
-            pixels.fold_columns(folded, row.difference, row.fractions);
-        });
+        pixels.for_rows(
+            #[inline(always)]
+            |row| {
+                pixels.differentiate(row.index, row.difference, scale);
+                // SAFETY: every row of pixels has a row of its own.
+                let folded = unsafe { parts.row(row.index, pixels.grid_width) };
+                pixels.fold_columns(folded, row.difference, row.fractions);
+            },
+        );
         pixels.fold_rows(dlogits.values, dlogits.write, folded);
     }
 }
@@ -87,28 +93,39 @@ impl<'a, S: Scalar> Pixels<'a, S> {
 
     /// The sum of the weights of all pixels, of their exact counts.
     fn total_weight(&self) -> f64 {
-        let objects = vectorised(|| self.mask.iter().map(|&y| i64::from(y != 0)).sum::<i64>());
+        let objects = vectorised(
+            #[inline(always)]
+            || self.mask.iter().map(|&y| i64::from(y != 0)).sum::<i64>(),
+        );
         let background = self.mask.len() as i64 - objects;
         self.class_weights[0] * background as f64 + self.class_weights[1] * objects as f64
     }
 
     /// Calls `body` with every row of pixels, on all threads.
     fn for_rows(&self, body: impl Fn(Row<S>) + Sync) {
-        rows::for_chunks(self.rows, rows::chunk_rows(self.width), |range| {
-            with_scratch(self.grid_width + 2 * self.width, |scratch: &mut [S]| {
-                vectorised(|| {
-                    let (grid, scratch) = scratch.split_at_mut(self.grid_width);
-                    let (fractions, difference) = scratch.split_at_mut(self.width);
-                    for (x, fraction) in fractions.iter_mut().enumerate() {
-                        *fraction = S::from_f64(self.across.at(x).fraction);
-                    }
-                    for index in range {
-                        self.upsample(index, grid, fractions, difference);
-                        body(Row { index, difference, fractions });
-                    }
+        rows::for_chunks(
+            self.rows,
+            rows::chunk_rows(self.width),
+            #[inline(always)]
+            |range| {
+                with_scratch(self.grid_width + 2 * self.width, |scratch: &mut [S]| {
+                    vectorised(
+                        #[inline(always)]
+                        || {
+                            let (grid, scratch) = scratch.split_at_mut(self.grid_width);
+                            let (fractions, difference) = scratch.split_at_mut(self.width);
+                            for (x, fraction) in fractions.iter_mut().enumerate() {
+                                *fraction = S::from_f64(self.across.at(x).fraction);
+                            }
+                            for index in range {
+                                self.upsample(index, grid, fractions, difference);
+                                body(Row { index, difference, fractions });
+                            }
+                        },
+                    );
                 });
-            });
-        });
+            },
+        );
     }
 
     /// `d` along one row of pixels; `grid` is room for one row of the grid.

@@ -43,23 +43,32 @@ impl Dropout {
         if self.per_sample {
             let len = slots.len() / samples.max(1);
             let slots = Parts::new(slots);
-            for_pieces(samples, len, |sample, piece| {
-                let word = random.word(sample as u64);
-                let at = sample * len + piece.start..sample * len + piece.end;
-                // SAFETY: pieces do not overlap.
-                let slots = unsafe { slots.part(at.clone()) };
-                write.put_all(slots, values[at].iter().map(|&x| drop(word, x)));
-            });
+            for_pieces(
+                samples,
+                len,
+                #[inline(always)]
+                |sample, piece| {
+                    let word = random.word(sample as u64);
+                    let at = sample * len + piece.start..sample * len + piece.end;
+                    // SAFETY: pieces do not overlap.
+                    let slots = unsafe { slots.part(at.clone()) };
+                    write.put_all(slots, values[at].iter().map(|&x| drop(word, x)));
+                },
+            );
         } else {
-            rows::for_parts(slots, |range, slots| {
-                debug_assert_eq!(range.start % WORDS, 0, "a part begins with a whole block");
-                let values = values[range.clone()].chunks(WORDS);
-                for (i, (slots, values)) in slots.chunks_mut(WORDS).zip(values).enumerate() {
-                    let words = words(random, ((range.start + i * WORDS) / 4) as u64);
-                    let kept = words.iter().zip(values).map(|(&word, &x)| drop(word, x));
-                    write.put_all(slots, kept);
-                }
-            });
+            rows::for_parts(
+                slots,
+                #[inline(always)]
+                |range, slots| {
+                    debug_assert_eq!(range.start % WORDS, 0, "a part begins with a whole block");
+                    let values = values[range.clone()].chunks(WORDS);
+                    for (i, (slots, values)) in slots.chunks_mut(WORDS).zip(values).enumerate() {
+                        let words = words(random, ((range.start + i * WORDS) / 4) as u64);
+                        let kept = words.iter().zip(values).map(|(&word, &x)| drop(word, x));
+                        write.put_all(slots, kept);
+                    }
+                },
+            );
         }
     }
 }

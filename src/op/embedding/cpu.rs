@@ -16,18 +16,23 @@ impl<S: Scalar> OnCpu<S> for Embedding {
         let tokens = pass.inputs.indices(0);
         let token_type = &pass.inputs.real(3)[..channels];
         let (word, position) = (pass.inputs.real(1), pass.inputs.real(2));
-        rows::for_rows(pass.out, channels, |row, out| {
-            let id = tokens[row];
-            assert!(
-                usize::try_from(id).is_ok_and(|id| id < vocabulary),
-                "token id {id} (number {row} of the batch) is not below {vocabulary}, the rows of \
+        rows::for_rows(
+            pass.out,
+            channels,
+            #[inline(always)]
+            |row, out| {
+                let id = tokens[row];
+                assert!(
+                    usize::try_from(id).is_ok_and(|id| id < vocabulary),
+                    "token id {id} (number {row} of the batch) is not below {vocabulary}, the rows of \
                  the word table: ids have to be checked where they are read"
-            );
-            let word = &word[id as usize * channels..][..channels];
-            let position = &position[row % words * channels..][..channels];
-            let sums = word.iter().zip(position).zip(token_type);
-            Write::Set.put_all(out, sums.map(|((&w, &p), &t)| w + p + t));
-        });
+                );
+                let word = &word[id as usize * channels..][..channels];
+                let position = &position[row % words * channels..][..channels];
+                let sums = word.iter().zip(position).zip(token_type);
+                Write::Set.put_all(out, sums.map(|((&w, &p), &t)| w + p + t));
+            },
+        );
     }
 
     fn backward(&self, mut pass: Backward<'_, S>) {
@@ -45,9 +50,16 @@ impl<S: Scalar> OnCpu<S> for Embedding {
         // forward: out[b, l] = .. + token_type[0]
         if let Some(dtype) = pass.gradient(3) {
             let (first, others) = dtype.values.split_at_mut(channels);
-            column_sums(first, dtype.write, tokens.len(), pass.workspace, |row, sums| {
-                sums.iter_mut().zip(&dout[row * channels..]).for_each(|(sum, &d)| *sum += d);
-            });
+            column_sums(
+                first,
+                dtype.write,
+                tokens.len(),
+                pass.workspace,
+                #[inline(always)]
+                |row, sums| {
+                    sums.iter_mut().zip(&dout[row * channels..]).for_each(|(sum, &d)| *sum += d);
+                },
+            );
             dtype.write.begin(others);
         }
     }
@@ -62,16 +74,21 @@ fn sum_rows<S: Scalar>(
 ) {
     let table_rows = table.values.len() / channels.max(1);
     let values = Parts::new(table.values);
-    rows::for_chunks(table_rows, rows::chunk_rows(channels), |range| {
-        // SAFETY: chunks do not overlap.
-        let values = unsafe { values.part(range.start * channels..range.end * channels) };
-        table.write.begin(values);
-        for (row, dout) in dout.chunks_exact(channels).enumerate() {
-            let target = target(row);
-            if range.contains(&target) {
-                let values = values[(target - range.start) * channels..].iter_mut();
-                values.zip(dout).for_each(|(value, &d)| *value += d);
+    rows::for_chunks(
+        table_rows,
+        rows::chunk_rows(channels),
+        #[inline(always)]
+        |range| {
+            // SAFETY: chunks do not overlap.
+            let values = unsafe { values.part(range.start * channels..range.end * channels) };
+            table.write.begin(values);
+            for (row, dout) in dout.chunks_exact(channels).enumerate() {
+                let target = target(row);
+                if range.contains(&target) {
+                    let values = values[(target - range.start) * channels..].iter_mut();
+                    values.zip(dout).for_each(|(value, &d)| *value += d);
+                }
             }
-        }
-    });
+        },
+    );
 }

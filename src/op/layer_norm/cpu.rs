@@ -19,21 +19,28 @@ impl<S: Scalar> OnCpu<S> for LayerNorm {
         let (rstd, mean) = (pass.kept.pop(), pass.kept.pop());
         let kept = mean.zip(rstd).map(|(mean, rstd)| (Parts::new(mean), Parts::new(rstd)));
         let (out, eps) = (Parts::new(pass.out), S::from_f64(self.eps));
-        rows::for_chunks(rows, rows::chunk_rows(channels), |range| {
-            for row in range {
-                let inp = &inp[row * channels..][..channels];
-                let (mean, rstd) = statistics(inp, eps);
-                // SAFETY: every row belongs to one chunk.
-                let out = unsafe { out.row(row, channels) };
-                for (((out, &x), &weight), &bias) in out.iter_mut().zip(inp).zip(weight).zip(bias) {
-                    *out = (x - mean) * rstd * weight + bias;
+        rows::for_chunks(
+            rows,
+            rows::chunk_rows(channels),
+            #[inline(always)]
+            |range| {
+                for row in range {
+                    let inp = &inp[row * channels..][..channels];
+                    let (mean, rstd) = statistics(inp, eps);
+                    // SAFETY: every row belongs to one chunk.
+                    let out = unsafe { out.row(row, channels) };
+                    for (((out, &x), &weight), &bias) in
+                        out.iter_mut().zip(inp).zip(weight).zip(bias)
+                    {
+                        *out = (x - mean) * rstd * weight + bias;
+                    }
+                    if let Some((means, rstds)) = &kept {
+                        // SAFETY: as above.
+                        unsafe { (means.row(row, 1)[0], rstds.row(row, 1)[0]) = (mean, rstd) };
+                    }
                 }
-                if let Some((means, rstds)) = &kept {
-                    // SAFETY: as above.
-                    unsafe { (means.row(row, 1)[0], rstds.row(row, 1)[0]) = (mean, rstd) };
-                }
-            }
-        });
+            },
+        );
     }
 
     fn backward(&self, mut pass: Backward<'_, S>) {
@@ -47,24 +54,30 @@ impl<S: Scalar> OnCpu<S> for LayerNorm {
         let chunk = rows::chunk_rows(channels);
         let workspace = &mut pass.workspace[..rows.div_ceil(chunk) * 2 * channels];
         let partial = Parts::new(workspace);
-        rows::for_chunks(rows, chunk, |range| {
-            // SAFETY: every chunk has a partial sum of its own.
-            let sums = unsafe { partial.row(range.start / chunk, 2 * channels) };
-            sums.fill(S::ZERO);
-            let (dweight, dbias) = sums.split_at_mut(channels);
-            for row in range {
-                let at = row * channels..(row + 1) * channels;
-                let (mean, rstd) = (pass.kept[0][row], pass.kept[1][row]);
-                let row = Row { inp: &inp[at.clone()], dout: &pass.dout[at.clone()], mean, rstd };
-                if sums_wanted {
-                    row.add_sums(dweight, dbias);
+        rows::for_chunks(
+            rows,
+            chunk,
+            #[inline(always)]
+            |range| {
+                // SAFETY: every chunk has a partial sum of its own.
+                let sums = unsafe { partial.row(range.start / chunk, 2 * channels) };
+                sums.fill(S::ZERO);
+                let (dweight, dbias) = sums.split_at_mut(channels);
+                for row in range {
+                    let at = row * channels..(row + 1) * channels;
+                    let (mean, rstd) = (pass.kept[0][row], pass.kept[1][row]);
+                    let row =
+                        Row { inp: &inp[at.clone()], dout: &pass.dout[at.clone()], mean, rstd };
+                    if sums_wanted {
+                        row.add_sums(dweight, dbias);
+                    }
+                    if let Some((dinp, write)) = &dinp {
+                        // SAFETY: every row belongs to one chunk.
+                        write.put_all(unsafe { dinp.part(at) }, row.dinp(weight));
+                    }
                 }
-                if let Some((dinp, write)) = &dinp {
-                    // SAFETY: every row belongs to one chunk.
-                    write.put_all(unsafe { dinp.part(at) }, row.dinp(weight));
-                }
-            }
-        });
+            },
+        );
         add_up(dweight, workspace, channels, 0);
         add_up(dbias, workspace, channels, channels);
     }

@@ -59,10 +59,17 @@ impl<S: Scalar> OnCpu<S> for Linear {
             multiply(out, dweight.write, gradient.t(), inp);
         }
         if let Some(dbias) = self.bias_input().and_then(|i| pass.gradient(i)) {
-            column_sums(dbias.values, dbias.write, rows, sums, |row, sums| {
-                let row = &dpre[row * outputs..][..outputs];
-                sums.iter_mut().zip(row).for_each(|(sum, &d)| *sum += d);
-            });
+            column_sums(
+                dbias.values,
+                dbias.write,
+                rows,
+                sums,
+                #[inline(always)]
+                |row, sums| {
+                    let row = &dpre[row * outputs..][..outputs];
+                    sums.iter_mut().zip(row).for_each(|(sum, &d)| *sum += d);
+                },
+            );
         }
     }
 }
@@ -79,18 +86,23 @@ fn finish<S: Scalar>(
         return;
     }
     let cols = out.len() / rows.max(1);
-    rows::for_rows(out, cols, |row, out| {
-        add_bias(out, bias);
-        match activation {
-            Activation::None => {}
-            Activation::Relu => out.iter_mut().for_each(|x| *x = relu(*x)),
-            Activation::Gelu => out.iter_mut().for_each(|x| *x = gelu(*x)),
-        }
-        if let Some(residual) = residual {
-            let residual = &residual[row * cols..][..cols];
-            out.iter_mut().zip(residual).for_each(|(x, &r)| *x += r);
-        }
-    });
+    rows::for_rows(
+        out,
+        cols,
+        #[inline(always)]
+        |row, out| {
+            add_bias(out, bias);
+            match activation {
+                Activation::None => {}
+                Activation::Relu => out.iter_mut().for_each(|x| *x = relu(*x)),
+                Activation::Gelu => out.iter_mut().for_each(|x| *x = gelu(*x)),
+            }
+            if let Some(residual) = residual {
+                let residual = &residual[row * cols..][..cols];
+                out.iter_mut().zip(residual).for_each(|(x, &r)| *x += r);
+            }
+        },
+    );
 }
 
 /// Bias onto the kept product, its GELU into `out`.
@@ -104,14 +116,19 @@ fn finish_kept<S: Scalar>(
     debug_assert_eq!(activation, Activation::Gelu, "only GELU keeps its product");
     let cols = out.len() / rows.max(1);
     let (out, pre) = (Parts::new(out), Parts::new(pre));
-    rows::for_chunks(rows, rows::chunk_rows(cols), |range| {
-        for row in range {
-            // SAFETY: every row belongs to one chunk.
-            let (out, pre) = unsafe { (out.row(row, cols), pre.row(row, cols)) };
-            add_bias(pre, bias);
-            out.iter_mut().zip(pre).for_each(|(out, &mut x)| *out = gelu(x));
-        }
-    });
+    rows::for_chunks(
+        rows,
+        rows::chunk_rows(cols),
+        #[inline(always)]
+        |range| {
+            for row in range {
+                // SAFETY: every row belongs to one chunk.
+                let (out, pre) = unsafe { (out.row(row, cols), pre.row(row, cols)) };
+                add_bias(pre, bias);
+                out.iter_mut().zip(pre).for_each(|(out, &mut x)| *out = gelu(x));
+            }
+        },
+    );
 }
 
 #[inline(always)]
@@ -123,15 +140,19 @@ fn add_bias<S: Scalar>(row: &mut [S], bias: Option<&[S]>) {
 
 /// `dpre = dout activation'(pre)`; `saved` is `out` for ReLU and `pre` for GELU.
 fn differentiate<S: Scalar>(dpre: &mut [S], saved: &[S], dout: &[S], activation: Activation) {
-    rows::for_parts(dpre, |range, dpre| {
-        let (saved, dout) = (&saved[range.clone()], &dout[range]);
-        for ((dpre, &saved), &dout) in dpre.iter_mut().zip(saved).zip(dout) {
-            *dpre = match activation {
-                Activation::None => dout,
-                Activation::Relu if saved > S::ZERO => dout,
-                Activation::Relu => S::ZERO,
-                Activation::Gelu => dout * gelu_derivative(saved),
-            };
-        }
-    });
+    rows::for_parts(
+        dpre,
+        #[inline(always)]
+        |range, dpre| {
+            let (saved, dout) = (&saved[range.clone()], &dout[range]);
+            for ((dpre, &saved), &dout) in dpre.iter_mut().zip(saved).zip(dout) {
+                *dpre = match activation {
+                    Activation::None => dout,
+                    Activation::Relu if saved > S::ZERO => dout,
+                    Activation::Relu => S::ZERO,
+                    Activation::Gelu => dout * gelu_derivative(saved),
+                };
+            }
+        },
+    );
 }

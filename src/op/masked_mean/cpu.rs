@@ -10,15 +10,20 @@ impl<S: Scalar> OnCpu<S> for MaskedMean {
         let (rows, channels) = row_extents(&pass.inputs);
         let inp = pass.inputs.real(0);
         let counted = Counted::new(self, &pass.inputs);
-        rows::for_rows(pass.out, channels, |sample, out| {
-            out.fill(S::ZERO);
-            for row in (0..rows).filter(|&row| counted.counts(sample, row)) {
-                let inp = &inp[(sample * rows + row) * channels..][..channels];
-                out.iter_mut().zip(inp).for_each(|(out, &x)| *out += x);
-            }
-            let weight: S = counted.weight(sample);
-            out.iter_mut().for_each(|out| *out *= weight);
-        });
+        rows::for_rows(
+            pass.out,
+            channels,
+            #[inline(always)]
+            |sample, out| {
+                out.fill(S::ZERO);
+                for row in (0..rows).filter(|&row| counted.counts(sample, row)) {
+                    let inp = &inp[(sample * rows + row) * channels..][..channels];
+                    out.iter_mut().zip(inp).for_each(|(out, &x)| *out += x);
+                }
+                let weight: S = counted.weight(sample);
+                out.iter_mut().for_each(|out| *out *= weight);
+            },
+        );
     }
 
     fn backward(&self, mut pass: Backward<'_, S>) {
@@ -26,17 +31,22 @@ impl<S: Scalar> OnCpu<S> for MaskedMean {
         let counted = Counted::new(self, &pass.inputs);
         let Some(dinp) = pass.gradient(0) else { return };
         // forward: out[b] = sum of the counted inp[b, n] / count[b]
-        rows::for_rows(dinp.values, rows * channels, |sample, values| {
-            let dout = &pass.dout[sample * channels..][..channels];
-            let weight: S = counted.weight(sample);
-            for (row, values) in values.chunks_exact_mut(channels).enumerate() {
-                if counted.counts(sample, row) {
-                    dinp.write.put_all(values, dout.iter().map(|&d| weight * d));
-                } else {
-                    dinp.write.begin(values);
+        rows::for_rows(
+            dinp.values,
+            rows * channels,
+            #[inline(always)]
+            |sample, values| {
+                let dout = &pass.dout[sample * channels..][..channels];
+                let weight: S = counted.weight(sample);
+                for (row, values) in values.chunks_exact_mut(channels).enumerate() {
+                    if counted.counts(sample, row) {
+                        dinp.write.put_all(values, dout.iter().map(|&d| weight * d));
+                    } else {
+                        dinp.write.begin(values);
+                    }
                 }
-            }
-        });
+            },
+        );
     }
 }
 

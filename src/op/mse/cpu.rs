@@ -9,9 +9,12 @@ use crate::scalar::Scalar;
 impl<S: Scalar> OnCpu<S> for Mse {
     fn forward(&self, pass: Forward<'_, S>) {
         let (a, b) = (pass.inputs.real(0), pass.inputs.real(1));
-        let sum = total(a.len(), pass.workspace, |range| {
-            sum_with(&a[range.clone()], &b[range], |a, b| (a - b) * (a - b))
-        });
+        let sum = total(
+            a.len(),
+            pass.workspace,
+            #[inline(always)]
+            |range| sum_with(&a[range.clone()], &b[range], |a, b| (a - b) * (a - b)),
+        );
         pass.out[0] = sum * S::from_f64(1.0 / a.len() as f64);
     }
 
@@ -21,10 +24,14 @@ impl<S: Scalar> OnCpu<S> for Mse {
         let scale = S::from_f64(2.0 / a.len() as f64) * pass.dout[0];
         for (input, scale) in [(0, scale), (1, -scale)] {
             let Some(gradient) = pass.gradient(input) else { continue };
-            rows::for_parts(gradient.values, |range, part| {
-                let ab = a[range.clone()].iter().zip(&b[range]);
-                gradient.write.put_all(part, ab.map(|(&a, &b)| scale * (a - b)));
-            });
+            rows::for_parts(
+                gradient.values,
+                #[inline(always)]
+                |range, part| {
+                    let ab = a[range.clone()].iter().zip(&b[range]);
+                    gradient.write.put_all(part, ab.map(|(&a, &b)| scale * (a - b)));
+                },
+            );
         }
     }
 }

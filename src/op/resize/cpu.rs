@@ -47,10 +47,13 @@ impl<S: Scalar> OnCpu<S> for Resize {
             let at = sizes.down.at(y);
             let inp_row = |r: usize| &inp[(item * sizes.inp_height + r) * inp_len..][..inp_len];
             with_scratch(inp_len, |mixed: &mut [S]| {
-                vectorised(|| {
-                    mix(mixed, inp_row(at.first), inp_row(at.second), at.fraction);
-                    mix_columns(out, mixed, &sizes);
-                });
+                vectorised(
+                    #[inline(always)]
+                    || {
+                        mix(mixed, inp_row(at.first), inp_row(at.second), at.fraction);
+                        mix_columns(out, mixed, &sizes);
+                    },
+                );
             });
         });
     }
@@ -72,10 +75,13 @@ impl<S: Scalar> OnCpu<S> for Resize {
                 // SAFETY: every row belongs to one chunk.
                 let slots = unsafe { dinp_rows.row(row, inp_len) };
                 with_scratch(out_len, |mixed: &mut [S]| {
-                    vectorised(|| {
-                        gather_rows(mixed, dout, r, &sizes.down);
-                        gather_columns(slots, dinp.write, mixed, &sizes);
-                    });
+                    vectorised(
+                        #[inline(always)]
+                        || {
+                            gather_rows(mixed, dout, r, &sizes.down);
+                            gather_columns(slots, dinp.write, mixed, &sizes);
+                        },
+                    );
                 });
             }
         });
