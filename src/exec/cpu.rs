@@ -1,8 +1,9 @@
 //! The CPU session: one arena, the plan's offsets, both passes as plain loops over the list.
 
-use super::session::{Session, Slot, Values, ValuesMut};
-use std::cell::UnsafeCell;
+use std::time::Instant;
 
+use super::arena::Arena;
+use super::session::{Session, Slot, Values, ValuesMut};
 use crate::error::{Error, Result};
 use crate::graph::plan::Widths;
 use crate::graph::{Graph, Node, Origin, Place, Plan, Reverse, TensorId};
@@ -358,7 +359,40 @@ impl<S: Scalar> Session for CpuSession<S> {
     }
 }
 
+/// How long one node took, in seconds.
+#[derive(Clone, Debug)]
+pub struct NodeTime {
+    pub tensor: String,
+    pub operation: &'static str,
+    pub forward: f64,
+    pub backward: f64,
+}
+
 impl<S: Scalar> CpuSession<S> {
+    /// Runs both passes once and says how long each node took.
+    pub fn time_nodes(&mut self, step: u64) -> Vec<NodeTime> {
+        let mut times: Vec<NodeTime> = Vec::new();
+        for (index, node) in self.graph.nodes().iter().enumerate() {
+            let start = Instant::now();
+            self.forward_node(index, step);
+            times.push(NodeTime {
+                tensor: self.graph.get(node.out).name.clone(),
+                operation: node.op.operation().name(),
+                forward: start.elapsed().as_secs_f64(),
+                backward: 0.0,
+            });
+        }
+        let Some(reverse) = self.reverse.take() else { return times };
+        self.seed_gradient(reverse.loss, 1.0);
+        for (at, backward) in reverse.steps.iter().enumerate() {
+            let start = Instant::now();
+            self.backward_step(&reverse, at, step, false);
+            times[backward.node].backward = start.elapsed().as_secs_f64();
+        }
+        self.reverse = Some(reverse);
+        times
+    }
+
     fn gradient_not_finite(&self, reverse: &Reverse, at: usize) -> Option<String> {
         let step = &reverse.steps[at];
         let inputs = self.graph.nodes()[step.node].inputs.iter().zip(&step.gradients);
@@ -385,56 +419,4 @@ fn lay_out(graph: &Graph, included: impl Fn(TensorId) -> bool) -> (Vec<Option<us
         end += tensor.of.shape.len().next_multiple_of(ALIGNMENT);
     }
     (at, end)
-}
-
-/// Memory whose pieces are handed out by place. It is one allocation for the session's life.
-struct Arena<S>(Box<[UnsafeCell<S>]>);
-
-// SAFETY: shared access needs the promises of `shared` and `exclusive`.
-unsafe impl<S: Sync> Sync for Arena<S> {}
-
-impl<S: Scalar> Arena<S> {
-    fn new(len: usize) -> Self {
-        // Zeroed memory comes from the system untouched; cells made one by one would touch it.
-        let zeros = Box::into_raw(vec![S::ZERO; len].into_boxed_slice());
-        // SAFETY: a cell has the layout of what it holds, and the box was just given up.
-        Self(unsafe { Box::from_raw(zeros as *mut [UnsafeCell<S>]) })
-    }
-
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn range(&self, place: Place) -> (usize, usize) {
-        let (start, len) = (place.offset / size_of::<S>(), place.len / size_of::<S>());
-        assert!(start + len <= self.len(), "a place beyond the arena");
-        (start, len)
-    }
-
-    fn get(&self, place: Place) -> &[S] {
-        // SAFETY: `&self` of a session: no pass is running, so nothing is written.
-        unsafe { self.shared(place) }
-    }
-
-    fn get_mut(&mut self, place: Place) -> &mut [S] {
-        // SAFETY: `&mut self`.
-        unsafe { self.exclusive(place) }
-    }
-
-    /// # Safety
-    /// Nothing in `place` is written while the slice is alive.
-    unsafe fn shared(&self, place: Place) -> &[S] {
-        let (start, len) = self.range(place);
-        // SAFETY: in bounds; the caller's promise.
-        unsafe { std::slice::from_raw_parts(self.0.as_ptr().add(start).cast(), len) }
-    }
-
-    /// # Safety
-    /// Nothing else refers to anything in `place` while the slice is alive.
-    #[allow(clippy::mut_from_ref)]
-    unsafe fn exclusive(&self, place: Place) -> &mut [S] {
-        let (start, len) = self.range(place);
-        // SAFETY: in bounds; the caller's promise.
-        unsafe { std::slice::from_raw_parts_mut(self.0.as_ptr().add(start) as *mut S, len) }
-    }
 }

@@ -1,5 +1,6 @@
 //! Index: machines that run a planned graph.
 
+mod arena;
 pub mod cpu;
 pub mod session;
 
