@@ -5,7 +5,7 @@
 
 use std::any::TypeId;
 
-use super::simd::{Simd, WithSimd, with_simd};
+use super::simd::{Simd, WithSimd, vectorised, with_simd};
 use crate::scalar::Scalar;
 
 /// Rows read or written as vectors are filled up to multiples of this many elements.
@@ -68,6 +68,26 @@ pub fn product<S: Scalar>(
     } else {
         with_simd(Product::<f64>::new(out, stride, start, left, right, extents));
     }
+}
+
+/// Writes the transposed of rows of `width` elements, a multiple of [`LANES`] of them: row `c` of
+/// `out`, `stride` elements apart, becomes column `c`. `out` has as many rows as are wanted.
+pub fn transpose<S: Scalar>(rows: &[S], width: usize, out: &mut [S], stride: usize) {
+    assert!(rows.len().is_multiple_of(LANES * width) && rows.len() / width <= stride);
+    assert!(out.len() / stride <= width);
+    vectorised(
+        #[inline(always)]
+        || {
+            for (group, rows) in rows.chunks_exact(LANES * width).enumerate() {
+                for (c, out) in out.chunks_exact_mut(stride).enumerate() {
+                    // SAFETY: `c < width` (asserted), so the last index is below `LANES * width`.
+                    let at = |i: usize| unsafe { *rows.get_unchecked(i * width + c) };
+                    let column: [S; LANES] = std::array::from_fn(at);
+                    out[group * LANES..][..LANES].copy_from_slice(&column);
+                }
+            }
+        },
+    );
 }
 
 /// A number with the vectors it is computed in.

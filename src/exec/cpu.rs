@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::arena::Arena;
+use super::layout::{transpose, transpose_weights};
 use super::session::{Session, Slot, Values, ValuesMut};
 use crate::error::{Error, Result};
 use crate::graph::plan::Widths;
@@ -12,6 +13,7 @@ use crate::optim::adamw::{Rate, State, Update};
 use crate::optim::grad_norm;
 use crate::rng::Philox;
 use crate::scalar::Scalar;
+use crate::shape::Shape;
 use crate::write::Write;
 
 /// A graph with its memory on the CPU, computed in `S`.
@@ -31,13 +33,19 @@ pub struct CpuSession<S> {
     first_moments: Vec<S>,
     second_moments: Vec<S>,
     gradient_at: Vec<Option<usize>>,
+    /// Weights that lie transposed in `parameters`.
+    transposed: Vec<bool>,
     norm_workspace: Vec<S>,
 }
 
 impl<S: Scalar> CpuSession<S> {
     /// Plans `graph` and takes its memory; `seed` keys the random numbers of dropout. Without
     /// `reverse` nothing is kept for a backward pass.
-    pub fn new(graph: Graph, reverse: Option<Reverse>, seed: u64) -> Self {
+    pub fn new(mut graph: Graph, reverse: Option<Reverse>, seed: u64) -> Self {
+        let transposed = match reverse {
+            Some(_) => vec![false; graph.tensors().count()],
+            None => transpose_weights(&mut graph),
+        };
         let widths = Widths { activation: size_of::<S>(), statistic: size_of::<S>() };
         let plan = Plan::new(&graph, reverse.as_ref(), widths);
         if let Some((a, b)) = plan.overlap() {
@@ -68,6 +76,7 @@ impl<S: Scalar> CpuSession<S> {
             parameter_at,
             trained,
             gradient_at,
+            transposed,
         };
         session.write_constants();
         session
@@ -256,11 +265,26 @@ impl<S: Scalar> Session for CpuSession<S> {
             Values::F64(v) => slots.iter_mut().zip(v).for_each(|(s, &x)| *s = S::from_f64(x)),
             Values::Index(v) => self.indices[tensor.index()].copy_from_slice(v),
         }
+        if let (true, Some(start)) = (self.transposed[tensor.index()], start) {
+            let (rows, cols) = matrix(self.graph.shape(tensor));
+            let slots = &mut self.parameters[start..start + len];
+            transpose(&slots.to_vec(), rows, cols, slots);
+        }
         Ok(())
     }
 
     fn read(&self, tensor: TensorId, slot: Slot, values: ValuesMut) -> Result<()> {
-        let found = self.slot(tensor, slot)?;
+        let stored = self.slot(tensor, slot)?;
+        let mut turned = Vec::new();
+        let found = match self.transposed[tensor.index()] {
+            false => stored,
+            true => {
+                let (rows, cols) = matrix(self.graph.shape(tensor));
+                turned.resize(stored.len(), S::ZERO);
+                transpose(stored, cols, rows, &mut turned);
+                &turned[..]
+            }
+        };
         let room = match &values {
             ValuesMut::F32(v) => v.len(),
             ValuesMut::F64(v) => v.len(),
@@ -407,6 +431,12 @@ impl<S: Scalar> CpuSession<S> {
         }
         None
     }
+}
+
+/// Rows and columns of a weight: its first extent, and all others.
+fn matrix(shape: &Shape) -> (usize, usize) {
+    let rows = shape.extents()[0];
+    (rows, shape.len() / rows.max(1))
 }
 
 /// Where each parameter that `included` accepts begins, and how many numbers there are in all.

@@ -2,6 +2,7 @@
 
 mod arena;
 pub mod cpu;
+mod layout;
 pub mod session;
 
 pub use session::{Session, Slot, Values, ValuesMut};

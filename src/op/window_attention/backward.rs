@@ -8,7 +8,7 @@ use crate::cpu::rows::{self, Parts};
 use crate::cpu::scratch::with_scratch;
 use crate::cpu::simd::vectorised;
 use crate::cpu::softmax::softmax_backward;
-use crate::cpu::tile::{Extents, Left, Right, Start, product};
+use crate::cpu::tile::{Extents, Left, Right, Start, product, transpose};
 use crate::op::contract::{Backward, Gradient};
 use crate::scalar::Scalar;
 use crate::write::Write;
@@ -51,9 +51,9 @@ impl<S: Scalar> Pass<'_, S> {
         let mut sizes = [0; 11];
         sizes[..2].copy_from_slice(&[pairs, pairs]);
         sizes[2..4].copy_from_slice(&[of_queries, of_queries]);
-        sizes[4..7].copy_from_slice(&[of_keys, of_keys, of_keys]);
+        sizes[4..7].copy_from_slice(&[lanes * width, of_keys, of_keys]);
         sizes[7..9].copy_from_slice(&[transposed, transposed]);
-        sizes[9..].copy_from_slice(&[BLOCK * lanes, BLOCK * lanes]);
+        sizes[9..].copy_from_slice(&[(BLOCK * lanes).max(problem.displacements()), BLOCK * lanes]);
         partial.fill(S::ZERO);
         let (dtable, padding) = partial.split_at_mut(problem.displacements());
         with_scratch(sizes.iter().sum(), |scratch: &mut [S]| {
@@ -62,9 +62,10 @@ impl<S: Scalar> Pass<'_, S> {
             doffsets.fill(S::ZERO);
             for place in task.places(problem.window) {
                 self.source.pack(task, place, Part::Query, self.source.scale(), q);
+                self.source.pack(task, place, Part::Value, S::ONE, k);
+                transpose(k, width, vt, lanes);
                 self.source.pack(task, place, Part::Key, S::ONE, k);
-                self.source.pack_transposed(task, place, Part::Key, kt);
-                self.source.pack_transposed(task, place, Part::Value, vt);
+                transpose(k, width, kt, lanes);
                 self.pack_dout(task, place, dout);
                 dk.fill(S::ZERO);
                 dv.fill(S::ZERO);
