@@ -1,5 +1,6 @@
 //! Softmax over a row of scores, forward and backward.
 
+use super::simd::vectorised;
 use super::sum::{add_lanes, dot, max};
 use crate::scalar::Scalar;
 
@@ -36,6 +37,19 @@ pub fn exponentials<S: Scalar>(scores: &mut [S]) -> (S, S) {
     }
     let total = add_lanes(lanes);
     (S::ONE / total, largest + total.ln())
+}
+
+/// `p = exp(s - lse)` for rows of `row_len` scores; a row without any key stays without.
+pub fn probabilities<S: Scalar>(scores: &mut [S], row_len: usize, lse: &[S]) {
+    vectorised(
+        #[inline(always)]
+        || {
+            for (row, &lse) in scores.chunks_exact_mut(row_len).zip(lse) {
+                let lse = if lse == S::NEG_INFINITY { S::ZERO } else { lse };
+                row.iter_mut().for_each(|s| *s = (*s - lse).exp());
+            }
+        },
+    );
 }
 
 /// Replaces `dp`, the gradient of the probabilities `p`, by that of the scores:

@@ -9,7 +9,7 @@ use crate::cpu::rows::{self, Parts};
 use crate::cpu::scratch::with_scratch;
 use crate::cpu::simd::{prefetch, vectorised};
 use crate::cpu::softmax::exponentials;
-use crate::cpu::tile::{Extents, LANES, Left, Right, Start, product, transpose};
+use crate::cpu::tile::{Extents, Left, Right, Start, fill_row, pieces, product, transpose};
 use crate::op::contract::{Backward, Forward, OnCpu};
 use crate::scalar::Scalar;
 
@@ -66,7 +66,7 @@ impl<S: Scalar> Source<'_, S> {
             queries,
         ];
         with_scratch(sizes.iter().sum(), |scratch: &mut [S]| {
-            let [offsets, k, kt, v, rows, scores, factors] = split(scratch, sizes);
+            let [offsets, k, kt, v, rows, scores, factors] = pieces(scratch, sizes);
             self.spread_table(task, offsets, scores);
             let mut places = task.places(window).peekable();
             while let Some(place) = places.next() {
@@ -78,14 +78,13 @@ impl<S: Scalar> Source<'_, S> {
                 for first in (0..queries).step_by(BLOCK) {
                     let range = first..queries.min(first + BLOCK);
                     let extents = Extents { rows: range.len(), inner: head_dim, cols: lanes };
-                    let left =
-                        Left { values: &rows[first * width..], row_stride: width, col_stride: 1 };
+                    let left = Left::rows(&rows[first * width..], width);
                     let right = Right { values: kt, stride: lanes };
                     let start = Start::Of(&offsets[first * lanes..]);
                     product(scores, lanes, start, left, right, extents);
                     self.exponentials(task, place, next, range.clone(), scores, factors, lse);
                     let extents = Extents { rows: range.len(), inner: keys, cols: width };
-                    let left = Left { values: scores, row_stride: lanes, col_stride: 1 };
+                    let left = Left::rows(scores, lanes);
                     let right = Right { values: v, stride: width };
                     product(&mut rows[first * width..], width, Start::Zero, left, right, extents);
                 }
@@ -243,29 +242,4 @@ impl<S: Scalar> Source<'_, S> {
             },
         );
     }
-}
-
-/// A row times `scale`, filled up with zeros: a vector at a time, as rows are too short for a loop
-/// that first finds out how many vectors it takes.
-#[inline(always)]
-pub fn fill_row<S: Scalar>(filled: &mut [S], source: &[S], scale: S) {
-    let (whole, rest) = source.as_chunks::<LANES>();
-    let (filled, filled_rest) = filled.split_at_mut(whole.len() * LANES);
-    for (filled, source) in filled.as_chunks_mut::<LANES>().0.iter_mut().zip(whole) {
-        *filled = source.map(
-            #[inline(always)]
-            |x| scale * x,
-        );
-    }
-    let rest = rest.iter().map(|&x| scale * x).chain(std::iter::repeat(S::ZERO));
-    filled_rest.iter_mut().zip(rest).for_each(|(filled, x)| *filled = x);
-}
-
-/// Cuts memory into pieces of the given lengths.
-pub fn split<const N: usize, S>(mut memory: &mut [S], lengths: [usize; N]) -> [&mut [S]; N] {
-    lengths.map(|len| {
-        let (piece, rest) = std::mem::take(&mut memory).split_at_mut(len);
-        memory = rest;
-        piece
-    })
 }
