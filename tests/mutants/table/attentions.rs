@@ -1,0 +1,108 @@
+//! Mistakes in operations with a softmax over keys.
+
+use super::{Subject, cpu, subject, within};
+
+/// These operations with their mistakes.
+pub fn subjects() -> Vec<Subject> {
+    vec![
+        subject(
+            "cross_attention",
+            &["attention", "softmax"],
+            vec![
+                cpu("dk for dv", "[0, channels].map(|first|", "[channels, 0].map(|first|"),
+                cpu("mask ignored", "k, v, mask, lse:", "k, v, mask: None, lse:"),
+                cpu("dq set for add", "write: *write,", "write: crate::write::Write::Set,"),
+                within(
+                    "attention.rs",
+                    "later segments dropped",
+                    "|(total, &x)| *total += x",
+                    "|(_, _)| ()",
+                ),
+            ],
+        ),
+        subject(
+            "self_attention",
+            &["attention", "softmax"],
+            vec![
+                cpu("dk for dv", "[0, channels, 2 * channels]", "[0, 2 * channels, channels]"),
+                within("softmax.rs", "softmax's mean dropped", "p * (*d - mean)", "p * *d"),
+                within(
+                    "attention.rs",
+                    "dk without scale",
+                    "Write::Add, scale, ds.t(), q)",
+                    "Write::Add, S::ONE, ds.t(), q)",
+                ),
+                within(
+                    "attention.rs",
+                    "dq without scale",
+                    "Write::Set, scale, ds, k)",
+                    "Write::Set, S::ONE, ds, k)",
+                ),
+                within("attention.rs", "sums begin with anything", "partial.fill(S::ZERO);", ""),
+                within(
+                    "attention.rs",
+                    "another sample's sums",
+                    "&saved.lse[(image * heads + head)",
+                    "&saved.lse[(head)",
+                ),
+            ],
+        ),
+        subject(
+            "softmax_weighted_sum",
+            &["attention", "softmax"],
+            vec![
+                cpu(
+                    "words for values",
+                    "let gradients = [0, 1, 2].map(|i| pass",
+                    "let gradients = [0, 2, 1].map(|i| pass",
+                ),
+                cpu("mask ignored", "k, v, mask, lse:", "k, v, mask: None, lse:"),
+                cpu("set for add", "write: *write", "write: crate::write::Write::Set"),
+                within(
+                    "softmax.rs",
+                    "softmax's probability dropped",
+                    "p * (*d - mean)",
+                    "*d - mean",
+                ),
+            ],
+        ),
+        subject(
+            "window_attention",
+            &["softmax"],
+            vec![
+                within(
+                    "backward.rs",
+                    "padding ignored",
+                    "|(sum, &x)| *sum += x);\n            } else",
+                    "|(_, _)| ());\n            } else",
+                ),
+                within(
+                    "backward.rs",
+                    "dq without scale",
+                    "Part::Query, self.source.scale(), q, &mut []",
+                    "Part::Query, S::ONE, q, &mut []",
+                ),
+                within("backward.rs", "table in reverse", "total[reversed]", "total[i]"),
+                within(
+                    "backward.rs",
+                    "first task only",
+                    "|(total, &mut x)| *total += x",
+                    "|(_, _)| ()",
+                ),
+                within(
+                    "backward.rs",
+                    "last window only",
+                    "for_each(|(d, &x)| *d += x)",
+                    "for_each(|(d, &x)| *d = x)",
+                ),
+                within(
+                    "backward.rs",
+                    "set for add",
+                    "write.put_all(slots, values",
+                    "Write::Set.put_all(slots, values",
+                ),
+                within("softmax.rs", "softmax's mean dropped", "p * (*d - mean)", "p * *d"),
+            ],
+        ),
+    ]
+}
