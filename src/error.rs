@@ -42,6 +42,19 @@ impl ErrorKind {
     }
 }
 
+/// What the binaries' `--help` says about [`ErrorKind::exit_code`].
+pub const EXIT_CODES: &str = "\
+Exit codes:
+    0  done
+    1  the system refused: reading, writing, a full disk
+    2  the command line or the configuration asks for what cannot be
+    3  a file that was given is missing or holds something other than it should
+    4  more memory is needed than there is or than is allowed
+    5  a number stopped being finite
+    6  some items of a batch failed, the others were done
+  130  stopped by SIGINT
+  143  stopped by SIGTERM";
+
 /// An error with its kind and a message that names the place, what was expected, what was found
 /// and what to do.
 #[derive(Debug)]

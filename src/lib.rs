@@ -8,7 +8,7 @@
 //! |---|---|---|
 //! | 7 | the binaries | `train`, `infer` |
 //! | 6 | `train`, `infer` | `model`, `exec`, `optim`, `data`, `weights` |
-//! | 5 | `model` | `nn`, `graph`, `op` |
+//! | 5 | `model` | `nn`, `graph`, `op`, `data` |
 //! | 4 | [`exec`], `nn` | `graph`, `optim`, `op`, `cpu` |
 //! | 3 | [`graph`], [`optim`] | `op`, `cpu` |
 //! | 2 | [`op`]: equal rooms, none knows another | `cpu` |
@@ -21,6 +21,7 @@ pub mod error;
 pub mod exec;
 pub mod file;
 pub mod graph;
+pub mod infer;
 pub mod model;
 pub mod nn;
 pub mod op;

@@ -131,7 +131,8 @@ fn with_products() -> Result<(Graph, TensorId)> {
     let x = b.0.input("x", TensorType::activation([2, ROWS, CHANNELS]))?;
     let normal = b.norm(x)?;
     let inputs = [normal, b.parameter([HIDDEN, CHANNELS])?, b.parameter([HIDDEN])?];
-    let linear = Linear { activation: Activation::Gelu, bias: true, residual: false };
+    let linear =
+        Linear { activation: Activation::Gelu, bias: true, residual: false, by_input: false };
     let hidden = b.add(linear, &inputs)?;
     let start = HIDDEN - CHANNELS;
     let part = b.add(Slice { axis: 2, start, len: CHANNELS }, &[hidden])?;

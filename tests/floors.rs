@@ -23,7 +23,7 @@ const DOORS: [(&str, &[&str]); 7] = [
     ("image::", &["data/image.rs"]),
     ("tokenizers::", &["data/wordpiece.rs"]),
     ("safetensors::", &["weights/read.rs"]),
-    ("signal_hook::", &["train/signals.rs"]),
+    ("signal_hook::", &["train/signals.rs", "file.rs"]),
     ("clap::", &["bin/train.rs", "bin/infer.rs"]),
 ];
 

@@ -1,6 +1,7 @@
 //! The full model (480 x 480, Swin-B, BERT-B, random weights, f32, batch 1): whole inference, whole
 //! training step. `cargo bench --bench step`
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crformer::exec::cpu::CpuSession;
@@ -9,7 +10,7 @@ use crformer::graph::Reverse;
 use crformer::model::folder::initialise;
 use crformer::model::{Build, Config, Crformer};
 use crformer::optim::adamw::{Decay, Rate, Update};
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group};
 
 /// A session with random weights and inputs, and how many parameters it trains.
 fn session(build: Build) -> CpuSession<f32> {
@@ -62,9 +63,38 @@ fn training(c: &mut Criterion) {
     );
 }
 
+/// Where one pass's time goes: the operations, by their share (`CRFORMER_PROFILE=1`).
+fn profile() {
+    for build in [Build::inference(1), Build::training(1)] {
+        let mut session = session(build);
+        session.time_nodes(0);
+        let times = session.time_nodes(1);
+        let mut sums: BTreeMap<&str, [f64; 3]> = BTreeMap::new();
+        for time in &times {
+            let sum = sums.entry(time.operation).or_default();
+            *sum = [sum[0] + time.forward, sum[1] + time.backward, sum[2] + 1.0];
+        }
+        let total = |i: usize| sums.values().map(|s| s[i]).sum::<f64>() * 1e3;
+        println!("{build:?}: forward {:.0} ms, backward {:.0} ms", total(0), total(1));
+        let mut rows: Vec<_> = sums.iter().collect();
+        rows.sort_by(|a, b| (b.1[0] + b.1[1]).total_cmp(&(a.1[0] + a.1[1])));
+        for (operation, [forward, backward, count]) in rows {
+            let (forward, backward) = (forward * 1e3, backward * 1e3);
+            println!("  {operation:22} {count:4} x  {forward:8.1} ms  {backward:8.1} ms");
+        }
+    }
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(10).measurement_time(Duration::from_secs(20));
     targets = inference, training
 }
-criterion_main!(benches);
+
+fn main() {
+    if std::env::var_os("CRFORMER_PROFILE").is_some() {
+        profile();
+    } else {
+        benches();
+    }
+}

@@ -10,4 +10,5 @@ pub mod scratch;
 pub mod simd;
 pub mod softmax;
 pub mod sum;
+pub mod threads;
 pub mod tile;

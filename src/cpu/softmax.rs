@@ -1,22 +1,55 @@
 //! Softmax over a row of scores, forward and backward.
 
-use super::sum::{dot, max, sum};
+use super::simd::vectorised;
+use super::sum::{add_lanes, dot, max};
 use crate::scalar::Scalar;
 
 /// Replaces scores by `exp(s - lse)` with `lse = ln sum exp(s)`, and returns `lse`. Scores of
 /// minus infinity become exactly 0; a row of nothing else becomes all 0 with `lse = -inf`.
 #[inline(always)]
 pub fn softmax<S: Scalar>(scores: &mut [S]) -> S {
+    let (scale, lse) = exponentials(scores);
+    scores.iter_mut().for_each(|p| *p *= scale);
+    lse
+}
+
+/// Softmax whose last multiplication is left to the caller: returns what the row has to be
+/// multiplied by, and `lse`.
+#[inline(always)]
+pub fn exponentials<S: Scalar>(scores: &mut [S]) -> (S, S) {
+    const LANES: usize = 16;
     let largest = max(scores);
     if largest == S::NEG_INFINITY && scores.iter().all(|&s| s == S::NEG_INFINITY) {
         scores.fill(S::ZERO);
-        return S::NEG_INFINITY;
+        return (S::ONE, S::NEG_INFINITY);
     }
-    scores.iter_mut().for_each(|s| *s = (*s - largest).exp());
-    let total = sum(scores);
-    let scale = S::ONE / total;
-    scores.iter_mut().for_each(|p| *p *= scale);
-    largest + total.ln()
+    let mut lanes = [S::ZERO; LANES];
+    let (whole, rest) = scores.as_chunks_mut::<LANES>();
+    for chunk in whole {
+        for (s, lane) in chunk.iter_mut().zip(&mut lanes) {
+            *s = (*s - largest).exp();
+            *lane += *s;
+        }
+    }
+    for (s, lane) in rest.iter_mut().zip(&mut lanes) {
+        *s = (*s - largest).exp();
+        *lane += *s;
+    }
+    let total = add_lanes(lanes);
+    (S::ONE / total, largest + total.ln())
+}
+
+/// `p = exp(s - lse)` for rows of `row_len` scores; a row without any key stays without.
+pub fn probabilities<S: Scalar>(scores: &mut [S], row_len: usize, lse: &[S]) {
+    vectorised(
+        #[inline(always)]
+        || {
+            for (row, &lse) in scores.chunks_exact_mut(row_len).zip(lse) {
+                let lse = if lse == S::NEG_INFINITY { S::ZERO } else { lse };
+                row.iter_mut().for_each(|s| *s = (*s - lse).exp());
+            }
+        },
+    );
 }
 
 /// Replaces `dp`, the gradient of the probabilities `p`, by that of the scores:

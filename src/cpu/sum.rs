@@ -32,8 +32,9 @@ pub fn sum_with_three<S: Scalar>(a: &[S], b: &[S], c: &[S], f: impl Fn(S, S, S) 
     add_lanes(lanes)
 }
 
+/// Sum of partial sums, pairwise.
 #[inline(always)]
-fn add_lanes<S: Scalar>(mut lanes: [S; LANES]) -> S {
+pub fn add_lanes<S: Scalar>(mut lanes: [S; LANES]) -> S {
     let mut half = LANES / 2;
     while half > 0 {
         for lane in 0..half {
@@ -67,8 +68,17 @@ pub fn max<S: Scalar>(row: &[S]) -> S {
             lanes[lane] = chunk[lane].max(lanes[lane]);
         }
     }
-    let lanes = lanes.into_iter().chain(rest.iter().copied());
-    lanes.fold(S::NEG_INFINITY, |largest, x| x.max(largest))
+    for (lane, &x) in rest.iter().enumerate() {
+        lanes[lane] = x.max(lanes[lane]);
+    }
+    let mut half = LANES / 2;
+    while half > 0 {
+        for lane in 0..half {
+            lanes[lane] = lanes[lane + half].max(lanes[lane]);
+        }
+        half /= 2;
+    }
+    lanes[0]
 }
 
 /// Elements of workspace that [`total`] needs for a sum over `len` numbers.

@@ -5,7 +5,7 @@
 
 use std::any::TypeId;
 
-use super::simd::{Simd, WithSimd, with_simd};
+use super::simd::{Simd, WithSimd, vectorised, with_simd};
 use crate::scalar::Scalar;
 
 /// Rows read or written as vectors are filled up to multiples of this many elements.
@@ -17,6 +17,18 @@ pub struct Left<'a, S> {
     pub values: &'a [S],
     pub row_stride: usize,
     pub col_stride: usize,
+}
+
+impl<'a, S> Left<'a, S> {
+    /// A matrix whose rows start `stride` elements apart.
+    pub fn rows(values: &'a [S], stride: usize) -> Self {
+        Self { values, row_stride: stride, col_stride: 1 }
+    }
+
+    /// The transposed of a matrix whose rows start `stride` elements apart.
+    pub fn transposed(values: &'a [S], stride: usize) -> Self {
+        Self { values, row_stride: 1, col_stride: stride }
+    }
 }
 
 /// `b` of `a b`, read a vector at a time: rows that start `stride` elements apart.
@@ -34,6 +46,8 @@ pub enum Start<'a, S> {
     Out,
     /// A matrix with the result's extents and stride.
     Of(&'a [S]),
+    /// The same row for every row.
+    Row(&'a [S]),
 }
 
 /// Extents of a product: `rows x inner` times `inner x cols`, `cols` a multiple of [`LANES`].
@@ -58,9 +72,12 @@ pub fn product<S: Scalar>(
     let reach = |rows: usize, stride: usize| rows.saturating_sub(1) * stride + cols;
     assert!(rows == 0 || reach(rows, stride) <= out.len(), "result out of bounds");
     assert!(inner == 0 || reach(inner, right.stride) <= right.values.len(), "right out of bounds");
-    if let Start::Of(start) = start {
-        assert!(rows == 0 || reach(rows, stride) <= start.len(), "start out of bounds");
-    }
+    let started = match start {
+        Start::Zero | Start::Out => true,
+        Start::Of(start) => rows == 0 || reach(rows, stride) <= start.len(),
+        Start::Row(start) => cols <= start.len(),
+    };
+    assert!(started, "start out of bounds");
     let last = rows.saturating_sub(1) * left.row_stride + inner.saturating_sub(1) * left.col_stride;
     assert!(rows == 0 || inner == 0 || last < left.values.len(), "left out of bounds");
     if TypeId::of::<S>() == TypeId::of::<f32>() {
@@ -68,6 +85,50 @@ pub fn product<S: Scalar>(
     } else {
         with_simd(Product::<f64>::new(out, stride, start, left, right, extents));
     }
+}
+
+/// Writes the transposed of rows of `width` elements, a multiple of [`LANES`] of them: row `c` of
+/// `out`, `stride` elements apart, becomes column `c`. `out` has as many rows as are wanted.
+pub fn transpose<S: Scalar>(rows: &[S], width: usize, out: &mut [S], stride: usize) {
+    assert!(rows.len().is_multiple_of(LANES * width) && rows.len() / width <= stride);
+    assert!(out.len() / stride <= width);
+    vectorised(
+        #[inline(always)]
+        || {
+            for (group, rows) in rows.chunks_exact(LANES * width).enumerate() {
+                for (c, out) in out.chunks_exact_mut(stride).enumerate() {
+                    // SAFETY: `c < width` (asserted), so the last index is below `LANES * width`.
+                    let at = |i: usize| unsafe { *rows.get_unchecked(i * width + c) };
+                    let column: [S; LANES] = std::array::from_fn(at);
+                    out[group * LANES..][..LANES].copy_from_slice(&column);
+                }
+            }
+        },
+    );
+}
+
+/// A row times `scale`, filled up with zeros: a vector at a time, as rows are too short for a loop
+/// that first finds out how many vectors it takes. For the inside of vectorised code.
+#[inline(always)]
+pub fn fill_row<S: Scalar>(filled: &mut [S], source: &[S], scale: S) {
+    let (whole, rest) = source.as_chunks::<LANES>();
+    let (filled, filled_rest) = filled.split_at_mut(whole.len() * LANES);
+    for (filled, source) in filled.as_chunks_mut::<LANES>().0.iter_mut().zip(whole) {
+        for (filled, &x) in filled.iter_mut().zip(source) {
+            *filled = scale * x;
+        }
+    }
+    let rest = rest.iter().map(|&x| scale * x).chain(std::iter::repeat(S::ZERO));
+    filled_rest.iter_mut().zip(rest).for_each(|(filled, x)| *filled = x);
+}
+
+/// Cuts memory into pieces of the given lengths.
+pub fn pieces<const N: usize, S>(mut memory: &mut [S], lengths: [usize; N]) -> [&mut [S]; N] {
+    lengths.map(|len| {
+        let (piece, rest) = std::mem::take(&mut memory).split_at_mut(len);
+        memory = rest;
+        piece
+    })
 }
 
 /// A number with the vectors it is computed in.
@@ -137,6 +198,7 @@ impl<'a, E: Element> Product<'a, E> {
                 Start::Zero => Start::Zero,
                 Start::Out => Start::Out,
                 Start::Of(start) => Start::Of(bytemuck::cast_slice(start)),
+                Start::Row(start) => Start::Row(bytemuck::cast_slice(start)),
             },
             left: Left {
                 values: bytemuck::cast_slice(left.values),
@@ -169,6 +231,10 @@ impl<'a, E: Element> Product<'a, E> {
 
     /// `R` rows by `V` vectors of the result.
     #[inline(always)]
+    #[allow(
+        clippy::needless_range_loop,
+        reason = "indices name the same row and vector throughout"
+    )]
     fn block<M: Simd, const R: usize, const V: usize>(&mut self, simd: M, row: usize, col: usize) {
         let lanes = size_of::<E::Vector<M>>() / size_of::<E>();
         let Left { values: left, row_stride, col_stride } = self.left;
@@ -179,13 +245,15 @@ impl<'a, E: Element> Product<'a, E> {
             let mut sums = [[E::splat(simd, E::ZERO); V]; R];
             let start = match self.start {
                 Start::Zero => None,
-                Start::Out => Some(self.out.as_ptr()),
-                Start::Of(start) => Some(start.as_ptr()),
+                Start::Out => Some((self.out.as_ptr().add(at(0, 0)), self.stride)),
+                Start::Of(start) => Some((start.as_ptr().add(at(0, 0)), self.stride)),
+                Start::Row(start) => Some((start.as_ptr().add(col), 0)),
             };
-            if let Some(start) = start {
+            if let Some((start, stride)) = start {
                 for r in 0..R {
                     for v in 0..V {
-                        sums[r][v] = start.add(at(r, v)).cast::<E::Vector<M>>().read_unaligned();
+                        let start = start.add(r * stride + v * lanes);
+                        sums[r][v] = start.cast::<E::Vector<M>>().read_unaligned();
                     }
                 }
             }

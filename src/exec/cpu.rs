@@ -1,8 +1,10 @@
 //! The CPU session: one arena, the plan's offsets, both passes as plain loops over the list.
 
-use super::session::{Session, Slot, Values, ValuesMut};
-use std::cell::UnsafeCell;
+use std::time::Instant;
 
+use super::arena::Arena;
+use super::layout::{transpose, transpose_weights};
+use super::session::{Session, Slot, Values, ValuesMut};
 use crate::error::{Error, Result};
 use crate::graph::plan::Widths;
 use crate::graph::{Graph, Node, Origin, Place, Plan, Reverse, TensorId};
@@ -11,6 +13,7 @@ use crate::optim::adamw::{Rate, State, Update};
 use crate::optim::grad_norm;
 use crate::rng::Philox;
 use crate::scalar::Scalar;
+use crate::shape::Shape;
 use crate::write::Write;
 
 /// A graph with its memory on the CPU, computed in `S`.
@@ -30,13 +33,19 @@ pub struct CpuSession<S> {
     first_moments: Vec<S>,
     second_moments: Vec<S>,
     gradient_at: Vec<Option<usize>>,
+    /// Weights that lie transposed in `parameters`.
+    transposed: Vec<bool>,
     norm_workspace: Vec<S>,
 }
 
 impl<S: Scalar> CpuSession<S> {
     /// Plans `graph` and takes its memory; `seed` keys the random numbers of dropout. Without
     /// `reverse` nothing is kept for a backward pass.
-    pub fn new(graph: Graph, reverse: Option<Reverse>, seed: u64) -> Self {
+    pub fn new(mut graph: Graph, reverse: Option<Reverse>, seed: u64) -> Self {
+        let transposed = match reverse {
+            Some(_) => vec![false; graph.tensors().count()],
+            None => transpose_weights(&mut graph),
+        };
         let widths = Widths { activation: size_of::<S>(), statistic: size_of::<S>() };
         let plan = Plan::new(&graph, reverse.as_ref(), widths);
         if let Some((a, b)) = plan.overlap() {
@@ -67,6 +76,7 @@ impl<S: Scalar> CpuSession<S> {
             parameter_at,
             trained,
             gradient_at,
+            transposed,
         };
         session.write_constants();
         session
@@ -87,7 +97,8 @@ impl<S: Scalar> CpuSession<S> {
     }
 
     fn random(&self, node: usize, step: u64) -> Philox {
-        Philox::new(self.seed ^ (step << 20), node as u64)
+        // A graph has fewer than 2^20 nodes, a run fewer than 2^44 steps: no two streams meet.
+        Philox::new(self.seed, step << 20 | node as u64)
     }
 
     fn operand(&self, tensor: TensorId) -> Operand<'_, S> {
@@ -254,11 +265,26 @@ impl<S: Scalar> Session for CpuSession<S> {
             Values::F64(v) => slots.iter_mut().zip(v).for_each(|(s, &x)| *s = S::from_f64(x)),
             Values::Index(v) => self.indices[tensor.index()].copy_from_slice(v),
         }
+        if let (true, Some(start)) = (self.transposed[tensor.index()], start) {
+            let (rows, cols) = matrix(self.graph.shape(tensor));
+            let slots = &mut self.parameters[start..start + len];
+            transpose(&slots.to_vec(), rows, cols, slots);
+        }
         Ok(())
     }
 
     fn read(&self, tensor: TensorId, slot: Slot, values: ValuesMut) -> Result<()> {
-        let found = self.slot(tensor, slot)?;
+        let stored = self.slot(tensor, slot)?;
+        let mut turned = Vec::new();
+        let found = match self.transposed[tensor.index()] {
+            false => stored,
+            true => {
+                let (rows, cols) = matrix(self.graph.shape(tensor));
+                turned.resize(stored.len(), S::ZERO);
+                transpose(stored, cols, rows, &mut turned);
+                &turned[..]
+            }
+        };
         let room = match &values {
             ValuesMut::F32(v) => v.len(),
             ValuesMut::F64(v) => v.len(),
@@ -357,7 +383,40 @@ impl<S: Scalar> Session for CpuSession<S> {
     }
 }
 
+/// How long one node took, in seconds.
+#[derive(Clone, Debug)]
+pub struct NodeTime {
+    pub tensor: String,
+    pub operation: &'static str,
+    pub forward: f64,
+    pub backward: f64,
+}
+
 impl<S: Scalar> CpuSession<S> {
+    /// Runs both passes once and says how long each node took.
+    pub fn time_nodes(&mut self, step: u64) -> Vec<NodeTime> {
+        let mut times: Vec<NodeTime> = Vec::new();
+        for (index, node) in self.graph.nodes().iter().enumerate() {
+            let start = Instant::now();
+            self.forward_node(index, step);
+            times.push(NodeTime {
+                tensor: self.graph.get(node.out).name.clone(),
+                operation: node.op.operation().name(),
+                forward: start.elapsed().as_secs_f64(),
+                backward: 0.0,
+            });
+        }
+        let Some(reverse) = self.reverse.take() else { return times };
+        self.seed_gradient(reverse.loss, 1.0);
+        for (at, backward) in reverse.steps.iter().enumerate() {
+            let start = Instant::now();
+            self.backward_step(&reverse, at, step, false);
+            times[backward.node].backward = start.elapsed().as_secs_f64();
+        }
+        self.reverse = Some(reverse);
+        times
+    }
+
     fn gradient_not_finite(&self, reverse: &Reverse, at: usize) -> Option<String> {
         let step = &reverse.steps[at];
         let inputs = self.graph.nodes()[step.node].inputs.iter().zip(&step.gradients);
@@ -374,6 +433,12 @@ impl<S: Scalar> CpuSession<S> {
     }
 }
 
+/// Rows and columns of a weight: its first extent, and all others.
+fn matrix(shape: &Shape) -> (usize, usize) {
+    let rows = shape.extents()[0];
+    (rows, shape.len() / rows.max(1))
+}
+
 /// Where each parameter that `included` accepts begins, and how many numbers there are in all.
 fn lay_out(graph: &Graph, included: impl Fn(TensorId) -> bool) -> (Vec<Option<usize>>, usize) {
     const ALIGNMENT: usize = 16;
@@ -384,56 +449,4 @@ fn lay_out(graph: &Graph, included: impl Fn(TensorId) -> bool) -> (Vec<Option<us
         end += tensor.of.shape.len().next_multiple_of(ALIGNMENT);
     }
     (at, end)
-}
-
-/// Memory whose pieces are handed out by place. It is one allocation for the session's life.
-struct Arena<S>(Box<[UnsafeCell<S>]>);
-
-// SAFETY: shared access needs the promises of `shared` and `exclusive`.
-unsafe impl<S: Sync> Sync for Arena<S> {}
-
-impl<S: Scalar> Arena<S> {
-    fn new(len: usize) -> Self {
-        // Zeroed memory comes from the system untouched; cells made one by one would touch it.
-        let zeros = Box::into_raw(vec![S::ZERO; len].into_boxed_slice());
-        // SAFETY: a cell has the layout of what it holds, and the box was just given up.
-        Self(unsafe { Box::from_raw(zeros as *mut [UnsafeCell<S>]) })
-    }
-
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn range(&self, place: Place) -> (usize, usize) {
-        let (start, len) = (place.offset / size_of::<S>(), place.len / size_of::<S>());
-        assert!(start + len <= self.len(), "a place beyond the arena");
-        (start, len)
-    }
-
-    fn get(&self, place: Place) -> &[S] {
-        // SAFETY: `&self` of a session: no pass is running, so nothing is written.
-        unsafe { self.shared(place) }
-    }
-
-    fn get_mut(&mut self, place: Place) -> &mut [S] {
-        // SAFETY: `&mut self`.
-        unsafe { self.exclusive(place) }
-    }
-
-    /// # Safety
-    /// Nothing in `place` is written while the slice is alive.
-    unsafe fn shared(&self, place: Place) -> &[S] {
-        let (start, len) = self.range(place);
-        // SAFETY: in bounds; the caller's promise.
-        unsafe { std::slice::from_raw_parts(self.0.as_ptr().add(start).cast(), len) }
-    }
-
-    /// # Safety
-    /// Nothing else refers to anything in `place` while the slice is alive.
-    #[allow(clippy::mut_from_ref)]
-    unsafe fn exclusive(&self, place: Place) -> &mut [S] {
-        let (start, len) = self.range(place);
-        // SAFETY: in bounds; the caller's promise.
-        unsafe { std::slice::from_raw_parts_mut(self.0.as_ptr().add(start) as *mut S, len) }
-    }
 }

@@ -123,6 +123,22 @@ impl Graph {
         }
     }
 
+    /// Replaces the operation of a node by another form of it that takes the same inputs.
+    ///
+    /// # Errors
+    /// As for [`Graph::add`]; also if the other form's output differs.
+    pub fn replace(&mut self, node: usize, op: impl Into<Op>) -> Result<()> {
+        let op = op.into();
+        let types: Vec<&TensorType> = self.nodes[node].inputs.iter().map(|&t| self.of(t)).collect();
+        let signature = op.operation().signature(&types)?;
+        if signature.out != self.nodes[node].signature.out {
+            let name = &self.get(self.nodes[node].out).name;
+            return Err(Error::usage(format!("{name}: {} gives another output", signature.out)));
+        }
+        self.nodes[node] = Node { op, signature, ..self.nodes[node].clone() };
+        Ok(())
+    }
+
     fn tensor(&mut self, name: &str, of: TensorType, origin: Origin) -> Result<TensorId> {
         let id = TensorId(self.tensors.len());
         if self.names.insert(name.to_owned(), id).is_some() {

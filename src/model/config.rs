@@ -102,27 +102,7 @@ impl Config {
 
     /// Whether the sizes fit together.
     pub fn check(&self) -> Result<()> {
-        let sizes = [
-            ("image_size", self.image_size),
-            ("max_tokens", self.max_tokens),
-            ("vocab_size", self.vocab_size),
-            ("text_types", self.text_types),
-            ("text_heads", self.text_heads),
-            ("text_width", self.text_width),
-            ("text_hidden", self.text_hidden),
-            ("patch_size", self.patch_size),
-            ("swin_width", self.swin_width),
-            ("swin_window", self.swin_window),
-            ("swin_mlp_ratio", self.swin_mlp_ratio),
-            ("width", self.width),
-            ("queries", self.queries),
-            ("decoder_heads", self.decoder_heads),
-            ("decoder_hidden", self.decoder_hidden),
-        ];
-        for (key, size) in sizes {
-            require(size >= 1, || format!("{key} must be at least 1"))?;
-            require(size <= 1 << 24, || format!("{key} is {size}, more than any model has"))?;
-        }
+        self.check_ranges()?;
         require(self.patch_size == 4, || {
             format!("patch_size is {}, only 4 is built", self.patch_size)
         })?;
@@ -140,6 +120,35 @@ impl Config {
         self.check_rates()
     }
 
+    /// Each size on its own: far beyond any model, but no graph takes forever to be laid out.
+    fn check_ranges(&self) -> Result<()> {
+        let sizes = [
+            ("image_size", self.image_size, 1, 1 << 12),
+            ("max_tokens", self.max_tokens, 1, 1 << 12),
+            ("vocab_size", self.vocab_size, 1, 1 << 22),
+            ("text_positions", self.text_positions, 1, 1 << 16),
+            ("text_types", self.text_types, 1, 1 << 10),
+            ("text_layers", self.text_layers, 0, 1 << 10),
+            ("text_heads", self.text_heads, 1, 1 << 10),
+            ("text_width", self.text_width, 1, 1 << 14),
+            ("text_hidden", self.text_hidden, 1, 1 << 16),
+            ("patch_size", self.patch_size, 1, 1 << 12),
+            ("swin_width", self.swin_width, 1, 1 << 12),
+            ("swin_window", self.swin_window, 1, 1 << 8),
+            ("swin_mlp_ratio", self.swin_mlp_ratio, 1, 1 << 6),
+            ("width", self.width, 1, 1 << 14),
+            ("queries", self.queries, 1, 1 << 12),
+            ("decoder_layers", self.decoder_layers, 0, 1 << 10),
+            ("decoder_heads", self.decoder_heads, 1, 1 << 10),
+            ("decoder_hidden", self.decoder_hidden, 1, 1 << 16),
+        ];
+        sizes.into_iter().try_for_each(|(key, size, least, most)| {
+            require((least..=most).contains(&size), || {
+                format!("{key} is {size}, it must lie in {least} ..= {most}")
+            })
+        })
+    }
+
     fn check_heads(&self) -> Result<()> {
         let mut pairs = vec![
             ("text_width", self.text_width, "text_heads", self.text_heads),
@@ -154,8 +163,8 @@ impl Config {
                 format!("{of} {width} cannot be split into {key} = {heads}")
             })?;
         }
-        require(self.swin_depths.iter().sum::<usize>() <= 1000, || {
-            format!("swin_depths are {:?}, more than 1000 blocks", self.swin_depths)
+        require(self.swin_depths.iter().all(|&depth| depth <= 1 << 10), || {
+            format!("swin_depths are {:?}, one is beyond 1024 blocks", self.swin_depths)
         })
     }
 

@@ -6,7 +6,7 @@ use super::config::Config;
 use super::initial;
 use crate::error::{Error, Result};
 use crate::exec::{Session, Slot, Values};
-use crate::graph::{Origin, TensorId};
+use crate::graph::{Graph, Origin, TensorId};
 use crate::weights::TensorFile;
 use crate::weights::adapt::resize_places;
 
@@ -40,6 +40,7 @@ impl ModelFolder {
     /// A tensor that is missing or has another shape, or one that no model of this configuration
     /// has.
     pub fn load(&self, session: &mut dyn Session) -> Result<Vec<String>> {
+        self.check(session.graph())?;
         let parameters: Vec<(TensorId, String, Vec<usize>)> = session
             .graph()
             .parameters()
@@ -50,31 +51,41 @@ impl ModelFolder {
             let found = self.weights.extents(&name).ok_or_else(|| self.weights.missing(&name))?;
             let mut numbers = self.weights.real(&name)?;
             if found != extents {
-                numbers = self.resized(&name, &found, &extents, numbers)?;
+                let places = self.places(&name, &found, &extents)?;
+                numbers = resize_places(&numbers, places.rows, places.from, places.to);
                 warnings.push(format!(
                     "{name} was trained on another grid: resized from {found:?} to {extents:?}"
                 ));
             }
             session.write(id, Slot::Value, Values::F64(&numbers))?;
         }
-        self.check_names()?;
         Ok(warnings)
     }
 
-    /// The spatial linear of a query generation module, brought to another grid.
-    fn resized(
-        &self,
-        name: &str,
-        found: &[usize],
-        expected: &[usize],
-        numbers: Vec<f64>,
-    ) -> Result<Vec<f64>> {
+    /// Whether the weights are those of `graph`: worth asking before a session takes memory for
+    /// sizes that may be a mistake.
+    ///
+    /// # Errors
+    /// As [`ModelFolder::load`], but for the type of the numbers.
+    pub fn check(&self, graph: &Graph) -> Result<()> {
+        for (_, tensor) in graph.parameters() {
+            let (name, expected) = (&tensor.name, tensor.of.shape.extents());
+            let found = self.weights.extents(name).ok_or_else(|| self.weights.missing(name))?;
+            if found != expected {
+                self.places(name, &found, expected)?;
+            }
+        }
+        self.check_names()
+    }
+
+    /// How the spatial linear of a query generation module is brought to another grid.
+    fn places(&self, name: &str, found: &[usize], expected: &[usize]) -> Result<Places> {
         let side = |places: usize| Some(places.isqrt()).filter(|s| s * s == places && *s > 0);
         if let (true, &[rows, from], &[wanted, to]) =
             (name.ends_with(".spatial.weight"), found, expected)
             && let (true, Some(from), Some(to)) = (rows == wanted, side(from), side(to))
         {
-            return Ok(resize_places(&numbers, rows, from, to));
+            return Ok(Places { rows, from, to });
         }
         let advice = "do config.json and the weights belong together?";
         let message = format!("tensor {name} is {found:?}, expected {expected:?}; {advice}");
@@ -96,6 +107,13 @@ impl ModelFolder {
             }
         }
     }
+}
+
+/// `rows` of `from x from` places to be resized to `to x to`.
+struct Places {
+    rows: usize,
+    from: usize,
+    to: usize,
 }
 
 /// Draws every parameter of the session's graph anew from a seed.

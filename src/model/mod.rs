@@ -8,6 +8,8 @@ pub mod fusion;
 pub mod initial;
 pub mod neck;
 pub mod position;
+pub mod prediction;
+pub mod pretrained;
 pub mod query;
 pub mod reconstruction;
 pub mod swin;

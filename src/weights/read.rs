@@ -1,10 +1,12 @@
 //! A safetensors file, read strictly: the one door to the safetensors crate.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use safetensors::tensor::TensorInfo;
 use safetensors::{Dtype, SafeTensors};
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 
@@ -14,41 +16,55 @@ use crate::error::{Error, Result};
 pub struct TensorFile {
     path: PathBuf,
     bytes: Vec<u8>,
+    tensors: BTreeMap<String, Stored>,
+}
+
+/// Where a tensor's numbers lie among the file's bytes, and what they are.
+struct Stored {
+    dtype: Dtype,
+    extents: Vec<usize>,
+    place: Range<usize>,
 }
 
 impl TensorFile {
     /// Reads a file and checks its structure: names once each, extents and offsets that fit.
     pub fn open(path: &Path) -> Result<Self> {
         let bytes = fs::read(path).map_err(|e| Error::io(path, "reading", e))?;
-        SafeTensors::deserialize(&bytes).map_err(|e| {
-            let advice = "it may be cut off or no safetensors file at all; get it again";
-            Error::data(path, format!("not a whole safetensors file ({e}); {advice}"))
-        })?;
+        // Before the crate looks: it would only see the gap that the first of the two leaves.
         if let Some(name) = doubled_name(&bytes) {
             return Err(Error::data(path, format!("tensor {name} is there twice")));
         }
-        Ok(Self { path: path.to_owned(), bytes })
+        let (header_len, header) = SafeTensors::read_metadata(&bytes).map_err(|e| {
+            let advice = "it may be cut off or no safetensors file at all; get it again";
+            Error::data(path, format!("not a whole safetensors file ({e}); {advice}"))
+        })?;
+        let numbers = 8 + header_len;
+        let stored = |(name, info): (String, &TensorInfo)| {
+            let (start, end) = info.data_offsets;
+            let place = numbers + start..numbers + end;
+            (name, Stored { dtype: info.dtype, extents: info.shape.clone(), place })
+        };
+        let tensors = header.tensors().into_iter().map(stored).collect();
+        Ok(Self { path: path.to_owned(), bytes, tensors })
     }
 
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    fn tensors(&self) -> SafeTensors<'_> {
-        SafeTensors::deserialize(&self.bytes).expect("checked when the file was opened")
+    fn find(&self, name: &str) -> Result<(Dtype, &[u8])> {
+        let found = self.tensors.get(name).ok_or_else(|| self.missing(name))?;
+        Ok((found.dtype, &self.bytes[found.place.clone()])) // checked when the file was opened
     }
 
     /// Names in alphabetical order.
     pub fn names(&self) -> Vec<String> {
-        let tensors = self.tensors();
-        let mut names: Vec<String> = tensors.names().into_iter().map(str::to_owned).collect();
-        names.sort_unstable();
-        names
+        self.tensors.keys().cloned().collect()
     }
 
     /// Extents of a tensor, if the file has it.
     pub fn extents(&self, name: &str) -> Option<Vec<usize>> {
-        self.tensors().tensor(name).ok().map(|t| t.shape().to_vec())
+        self.tensors.get(name).map(|tensor| tensor.extents.clone())
     }
 
     /// The numbers of a tensor of any floating-point type.
@@ -56,10 +72,8 @@ impl TensorFile {
     /// # Errors
     /// No such tensor, or one of whole numbers.
     pub fn real(&self, name: &str) -> Result<Vec<f64>> {
-        let tensors = self.tensors();
-        let view = tensors.tensor(name).map_err(|_| self.missing(name))?;
-        let bytes = view.data();
-        match view.dtype() {
+        let (dtype, bytes) = self.find(name)?;
+        match dtype {
             Dtype::F32 => Ok(numbers(bytes, |b| f64::from(f32::from_le_bytes(b)))),
             Dtype::F64 => Ok(numbers(bytes, f64::from_le_bytes)),
             Dtype::F16 => Ok(numbers(bytes, |b| half::f16::from_le_bytes(b).to_f64())),
@@ -73,10 +87,8 @@ impl TensorFile {
     /// # Errors
     /// No such tensor, one of another type, or a number beyond 32 bits.
     pub fn index(&self, name: &str) -> Result<Vec<i32>> {
-        let tensors = self.tensors();
-        let view = tensors.tensor(name).map_err(|_| self.missing(name))?;
-        let bytes = view.data();
-        let wide: Vec<i64> = match view.dtype() {
+        let (dtype, bytes) = self.find(name)?;
+        let wide: Vec<i64> = match dtype {
             Dtype::U8 | Dtype::BOOL => numbers(bytes, |b: [u8; 1]| i64::from(b[0])),
             Dtype::I32 => numbers(bytes, |b| i64::from(i32::from_le_bytes(b))),
             Dtype::I64 => numbers(bytes, i64::from_le_bytes),

@@ -109,7 +109,9 @@ fn a_pass_without_gradients_gives_the_same_loss() {
         let small = draw(seed, 15);
         let with = training(&small).loss(small.loss);
         let without = Machine::<f64>::forward_only(&small).loss(small.loss);
-        assert_eq!(with.to_bits(), without.to_bits(), "seed {seed}");
+        // Not to the bit: without a backward pass weights lie transposed, and products of them may
+        // be summed in another order.
+        assert!((with - without).abs() <= 1e-13 * with.abs(), "seed {seed}: {with}, {without}");
     }
 }
 

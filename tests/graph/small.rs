@@ -76,12 +76,18 @@ impl Draw {
             0 => {
                 let inputs = [a, self.weight()?, self.parameter([channels])?];
                 let activation = Activation::Gelu;
-                self.add(Linear { activation, bias: true, residual: false }, &inputs)
+                self.add(
+                    Linear { activation, bias: true, residual: false, by_input: false },
+                    &inputs,
+                )
             }
             1 => {
                 let inputs = [a, self.weight()?, b];
                 let activation = Activation::None;
-                self.add(Linear { activation, bias: false, residual: true }, &inputs)
+                self.add(
+                    Linear { activation, bias: false, residual: true, by_input: false },
+                    &inputs,
+                )
             }
             2 => {
                 let inputs = [a, self.parameter([channels])?, self.parameter([channels])?];

@@ -40,5 +40,8 @@ fn sizes_that_do_not_fit_are_refused_with_the_figures() {
     refused(Config { drop_path: 1.0, ..base() }, "drop_path is 1");
     refused(Config { max_tokens: 600, ..base() }, "512 text_positions");
     refused(Config { class_weights: [0.0, 1.0], ..base() }, "class_weights");
+    refused(Config { image_size: 1 << 20, ..base() }, "image_size is 1048576");
+    refused(Config { text_layers: usize::MAX, ..base() }, "text_layers is 18446744073709551615");
+    refused(Config { swin_depths: [1, usize::MAX, 1, 1], ..base() }, "swin_depths");
     refused(Config { w_re: f64::NAN, ..base() }, "w_re");
 }

@@ -6,6 +6,8 @@ use crformer::graph::Reverse;
 use crformer::model::folder::initialise;
 use crformer::model::{Build, Config, Crformer};
 
+use crate::support::compare::assert_close;
+
 fn small() -> Config {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/golden/small/config.json");
     Config::read(path.as_ref()).expect("the configuration")
@@ -50,5 +52,7 @@ fn the_same_logits_with_and_without_losses() {
         logits
     };
     let losses = Build { batch: 1, losses: true, dropout: false, upsampled: None };
-    assert_eq!(logits(Build::inference(1)), logits(losses));
+    let wide = |logits: Vec<f32>| logits.into_iter().map(f64::from).collect::<Vec<f64>>();
+    // To rounding: without a backward pass weights lie transposed, which changes sums' order.
+    assert_close("logits", &wide(logits(Build::inference(1))), &wide(logits(losses)), 1e-5);
 }

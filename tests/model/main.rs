@@ -11,3 +11,5 @@ mod golden;
 mod gradients;
 /// An inference graph has no node for what only training needs.
 mod inference;
+/// The mask at a picture's own size against the operation that upsamples in a graph.
+mod prediction;

@@ -55,7 +55,7 @@ fn every_epilogue() {
             if residual && activation != Activation::None {
                 continue;
             }
-            let op = Linear { activation, bias, residual };
+            let op = Linear { activation, bias, residual, by_input: false };
             check(&format!("{op:?}"), 5, 7, 3, op);
         }
     }
@@ -63,14 +63,14 @@ fn every_epilogue() {
 
 #[test]
 fn one_row_one_channel() {
-    let op = Linear { activation: Activation::Gelu, bias: true, residual: false };
+    let op = Linear { activation: Activation::Gelu, bias: true, residual: false, by_input: false };
     check("1 x 1", 1, 1, 1, op.clone());
     check("1 channel", 33, 1, 17, op);
 }
 
 #[test]
 fn more_rows_than_a_chunk() {
-    let op = Linear { activation: Activation::Gelu, bias: true, residual: false };
+    let op = Linear { activation: Activation::Gelu, bias: true, residual: false, by_input: false };
     let inputs = vec![
         Input::normal([2500, 9], 1.0, 1),
         Input::normal([31, 9], 0.3, 2),
@@ -85,7 +85,7 @@ fn more_rows_than_a_chunk() {
 
 #[test]
 fn a_weight_of_four_extents_is_a_matrix() {
-    let op = Linear { activation: Activation::None, bias: true, residual: false };
+    let op = Linear { activation: Activation::None, bias: true, residual: false, by_input: false };
     let inputs = vec![
         Input::normal([3, 12], 1.0, 1),
         Input::normal([5, 3, 2, 2], 0.3, 2),
@@ -94,10 +94,29 @@ fn a_weight_of_four_extents_is_a_matrix() {
     Case::new("patch projection", op.clone(), inputs).check(|inputs| naive(&op, inputs));
 }
 
+/// A session without backward pass stores weights transposed: the same layer, forward only.
+#[test]
+fn a_transposed_weight() {
+    let op = Linear { activation: Activation::Gelu, bias: true, residual: false, by_input: true };
+    let straight = Linear { by_input: false, ..op.clone() };
+    let inputs = vec![
+        Input::normal([33, 7], 1.0, 1),
+        Input::normal([5, 7], 0.3, 2),
+        Input::normal([5], 1.0, 3),
+    ];
+    let want = naive(&straight, &inputs);
+    let mut turned = inputs;
+    let weight = turned[1].real.clone();
+    for (o, i) in (0..5).flat_map(|o| (0..7).map(move |i| (o, i))) {
+        turned[1].real[i * 5 + o] = weight[o * 7 + i];
+    }
+    Case::new("transposed", op, turned).check_forward(&want);
+}
+
 #[test]
 fn wrong_inputs_are_named() {
     use crformer::op::contract::{Operation, TensorType};
-    let op = Linear { activation: Activation::None, bias: true, residual: false };
+    let op = Linear { activation: Activation::None, bias: true, residual: false, by_input: false };
     let (inp, weight) = (TensorType::activation([4, 8]), TensorType::activation([3, 7]));
     let bias = TensorType::activation([3]);
     let error = op.signature(&[&inp, &weight, &bias]).expect_err("8 channels against 7 columns");

@@ -147,6 +147,11 @@ fn a_map_smaller_than_a_window() {
 }
 
 #[test]
+fn rectangles_much_smaller_than_the_table() {
+    check([1, 2, 3, 1, 2], 15, 14);
+}
+
+#[test]
 fn windows_of_one_position() {
     check([1, 3, 2, 2, 3], 1, 0);
 }

@@ -15,16 +15,20 @@ impl<S: Scalar> OnCpu<S> for Linear {
         let (rows, inputs) = (inp_shape.rows(), inp_shape.channels());
         let outputs = pass.inputs.shape(1).extents()[0];
         let inp = Matrix::new(pass.inputs.real(0), rows, inputs);
-        let weight = Matrix::new(pass.inputs.real(1), outputs, inputs);
+        let weight = pass.inputs.real(1);
+        let weight = match self.by_input {
+            true => Matrix::new(weight, inputs, outputs),
+            false => Matrix::new(weight, outputs, inputs).t(),
+        };
         let bias = self.bias_input().map(|i| pass.inputs.real(i));
         let residual = self.residual_input().map(|i| pass.inputs.real(i));
         match pass.kept.pop() {
             Some(pre) => {
-                multiply(MatrixMut::new(pre, rows, outputs), Write::Set, inp, weight.t());
+                multiply(MatrixMut::new(pre, rows, outputs), Write::Set, inp, weight);
                 finish_kept(pass.out, pre, rows, bias, self.activation);
             }
             None => {
-                multiply(MatrixMut::new(pass.out, rows, outputs), Write::Set, inp, weight.t());
+                multiply(MatrixMut::new(pass.out, rows, outputs), Write::Set, inp, weight);
                 finish(pass.out, rows, bias, residual, self.activation);
             }
         }

@@ -21,6 +21,9 @@ pub struct Linear {
     pub bias: bool,
     /// Only without activation: the activation's derivative is read off the output.
     pub residual: bool,
+    /// The weight's numbers lie transposed, as `[I, O]`: products with many rows read them 10 to
+    /// 20 % faster so. Only a session without backward pass stores them so.
+    pub by_input: bool,
 }
 
 impl Linear {
@@ -65,11 +68,13 @@ impl Operation for Linear {
         let keeps = self.activation == Activation::Gelu;
         let mut reads_inputs = vec![true, true];
         reads_inputs.resize(count, false);
+        let mut differentiable = vec![true; count];
+        differentiable[1] = !self.by_input;
         Ok(Signature {
             kept: if keeps { vec![TensorType::activation(out.clone())] } else { Vec::new() },
             reads_inputs,
             reads_out: self.activation == Activation::Relu,
-            differentiable: vec![true; count],
+            differentiable,
             forward_workspace: 0,
             backward_workspace: dpre + sums,
             out: TensorType::activation(out),

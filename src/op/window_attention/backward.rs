@@ -2,13 +2,13 @@
 //! rectangle, and the table's and padding's gradients as one partial sum a task.
 
 use super::WindowAttention;
-use super::cpu::{BLOCK, Part, Source, split};
+use super::cpu::{BLOCK, Part, Source};
 use super::problem::{Place, Problem, Task};
 use crate::cpu::rows::{self, Parts};
 use crate::cpu::scratch::with_scratch;
 use crate::cpu::simd::vectorised;
 use crate::cpu::softmax::softmax_backward;
-use crate::cpu::tile::{Extents, Left, Right, Start, product};
+use crate::cpu::tile::{Extents, Left, Right, Start, pieces, product, transpose};
 use crate::op::contract::{Backward, Gradient};
 use crate::scalar::Scalar;
 use crate::write::Write;
@@ -51,20 +51,21 @@ impl<S: Scalar> Pass<'_, S> {
         let mut sizes = [0; 11];
         sizes[..2].copy_from_slice(&[pairs, pairs]);
         sizes[2..4].copy_from_slice(&[of_queries, of_queries]);
-        sizes[4..7].copy_from_slice(&[of_keys, of_keys, of_keys]);
+        sizes[4..7].copy_from_slice(&[lanes * width, of_keys, of_keys]);
         sizes[7..9].copy_from_slice(&[transposed, transposed]);
-        sizes[9..].copy_from_slice(&[BLOCK * lanes, BLOCK * lanes]);
+        sizes[9..].copy_from_slice(&[(BLOCK * lanes).max(problem.displacements()), BLOCK * lanes]);
         partial.fill(S::ZERO);
         let (dtable, padding) = partial.split_at_mut(problem.displacements());
         with_scratch(sizes.iter().sum(), |scratch: &mut [S]| {
-            let [offsets, doffsets, q, dout, k, dk, dv, kt, vt, p, ds] = split(scratch, sizes);
+            let [offsets, doffsets, q, dout, k, dk, dv, kt, vt, p, ds] = pieces(scratch, sizes);
             self.source.spread_table(task, offsets, p);
             doffsets.fill(S::ZERO);
             for place in task.places(problem.window) {
                 self.source.pack(task, place, Part::Query, self.source.scale(), q);
+                self.source.pack(task, place, Part::Value, S::ONE, k);
+                transpose(k, width, vt, lanes);
                 self.source.pack(task, place, Part::Key, S::ONE, k);
-                self.source.pack_transposed(task, place, Part::Key, kt);
-                self.source.pack_transposed(task, place, Part::Value, vt);
+                transpose(k, width, kt, lanes);
                 self.pack_dout(task, place, dout);
                 dk.fill(S::ZERO);
                 dv.fill(S::ZERO);
@@ -85,7 +86,7 @@ impl<S: Scalar> Pass<'_, S> {
                         || doffsets.zip(&*ds).take(count * lanes).for_each(|(d, &x)| *d += x),
                     );
                     let extents = Extents { rows: count, inner: keys, cols: width };
-                    let left = Left { values: ds, row_stride: lanes, col_stride: 1 };
+                    let left = Left::rows(ds, lanes);
                     let right = Right { values: k, stride: width };
                     product(&mut q[rows], width, Start::Zero, left, right, extents);
                 }
@@ -103,7 +104,7 @@ impl<S: Scalar> Pass<'_, S> {
         let Block { count, lanes, width, .. } = *block;
         let inner = self.source.problem.head_dim;
         let extents = Extents { rows: count, inner, cols: lanes };
-        let left = Left { values: q, row_stride: width, col_stride: 1 };
+        let left = Left::rows(q, width);
         product(p, lanes, Start::Of(offsets), left, Right { values: kt, stride: lanes }, extents);
         vectorised(
             #[inline(always)]
@@ -165,7 +166,7 @@ impl Block<'_> {
     fn scores_gradient<S: Scalar>(&self, p: &[S], dout: &[S], vt: &[S], ds: &mut [S]) {
         let &Self { count, lanes, width, .. } = self;
         let extents = Extents { rows: count, inner: vt.len() / lanes, cols: lanes };
-        let left = Left { values: dout, row_stride: width, col_stride: 1 };
+        let left = Left::rows(dout, width);
         product(ds, lanes, Start::Zero, left, Right { values: vt, stride: lanes }, extents);
         vectorised(
             #[inline(always)]
@@ -180,7 +181,7 @@ impl Block<'_> {
     fn keys_gradient<S: Scalar>(&self, weights: &[S], rows: &[S], gradient: &mut [S]) {
         let &Self { task, count, lanes, width, .. } = self;
         let extents = Extents { rows: task.keys(), inner: count, cols: width };
-        let left = Left { values: weights, row_stride: 1, col_stride: lanes };
+        let left = Left::transposed(weights, lanes);
         let right = Right { values: rows, stride: width };
         product(gradient, width, Start::Out, left, right, extents);
     }

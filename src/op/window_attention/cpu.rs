@@ -1,13 +1,15 @@
 //! Window attention on the CPU, forward: rectangle by rectangle, everything between packing and
 //! writing in the cache.
 
+use std::ops::Range;
+
 use super::WindowAttention;
 use super::problem::{Place, Problem, Task};
 use crate::cpu::rows::{self, Parts};
 use crate::cpu::scratch::with_scratch;
-use crate::cpu::simd::vectorised;
-use crate::cpu::softmax::softmax;
-use crate::cpu::tile::{Extents, Left, Right, Start, product};
+use crate::cpu::simd::{prefetch, vectorised};
+use crate::cpu::softmax::exponentials;
+use crate::cpu::tile::{Extents, Left, Right, Start, fill_row, pieces, product, transpose};
 use crate::op::contract::{Backward, Forward, OnCpu};
 use crate::scalar::Scalar;
 
@@ -53,57 +55,74 @@ impl<S: Scalar> Source<'_, S> {
         let Problem { head_dim, window, .. } = *self.problem;
         let (queries, keys, lanes) = (task.queries(), task.keys(), task.key_lanes());
         let width = self.problem.head_lanes();
-        let sizes =
-            [queries * lanes, head_dim * lanes, keys * width, queries * width, BLOCK * lanes];
+        let block = (BLOCK * lanes).max(self.problem.displacements());
+        let sizes = [
+            queries * lanes,
+            lanes * width,
+            head_dim * lanes,
+            keys * width,
+            queries * width,
+            block,
+            queries,
+        ];
         with_scratch(sizes.iter().sum(), |scratch: &mut [S]| {
-            let [offsets, keys_t, values, rows, scores] = split(scratch, sizes);
+            let [offsets, k, kt, v, rows, scores, factors] = pieces(scratch, sizes);
             self.spread_table(task, offsets, scores);
-            for place in task.places(window) {
+            let mut places = task.places(window).peekable();
+            while let Some(place) = places.next() {
+                let next = places.peek().copied();
                 self.pack(task, place, Part::Query, self.scale(), rows);
-                self.pack_transposed(task, place, Part::Key, keys_t);
-                self.pack(task, place, Part::Value, S::ONE, values);
+                self.pack(task, place, Part::Key, S::ONE, k);
+                transpose(k, width, kt, lanes);
+                self.pack(task, place, Part::Value, S::ONE, v);
                 for first in (0..queries).step_by(BLOCK) {
-                    let count = BLOCK.min(queries - first);
-                    let extents = Extents { rows: count, inner: head_dim, cols: lanes };
-                    let left =
-                        Left { values: &rows[first * width..], row_stride: width, col_stride: 1 };
-                    let right = Right { values: keys_t, stride: lanes };
+                    let range = first..queries.min(first + BLOCK);
+                    let extents = Extents { rows: range.len(), inner: head_dim, cols: lanes };
+                    let left = Left::rows(&rows[first * width..], width);
+                    let right = Right { values: kt, stride: lanes };
                     let start = Start::Of(&offsets[first * lanes..]);
                     product(scores, lanes, start, left, right, extents);
-                    vectorised(
-                        #[inline(always)]
-                        || self.normalise(task, place, first, count, scores, lse),
-                    );
-                    let extents = Extents { rows: count, inner: keys, cols: width };
-                    let left = Left { values: scores, row_stride: lanes, col_stride: 1 };
-                    let right = Right { values, stride: width };
+                    self.exponentials(task, place, next, range.clone(), scores, factors, lse);
+                    let extents = Extents { rows: range.len(), inner: keys, cols: width };
+                    let left = Left::rows(scores, lanes);
+                    let right = Right { values: v, stride: width };
                     product(&mut rows[first * width..], width, Start::Zero, left, right, extents);
                 }
-                self.write(task, place, rows, out);
+                self.write(task, place, rows, factors, out);
             }
         });
     }
 
-    /// Probabilities of a block of scores, and their `lse`.
-    #[inline(always)]
-    fn normalise(
+    /// Exponentials of the scores of some queries, the factors that make probabilities of them,
+    /// and their `lse`. Between rows the next rectangle is asked for.
+    #[allow(clippy::too_many_arguments)]
+    fn exponentials(
         &self,
         task: &Task,
         place: Place,
-        first: usize,
-        count: usize,
+        next: Option<Place>,
+        queries: Range<usize>,
         scores: &mut [S],
+        factors: &mut [S],
         lse: Option<&Parts<S>>,
     ) {
-        let lanes = task.key_lanes();
-        for (i, scores) in scores.chunks_exact_mut(lanes).take(count).enumerate() {
-            let sum = softmax(scores);
-            if let Some(lse) = lse {
-                let at = self.statistic(task, place, first + i);
-                // SAFETY: every query of a head is in one rectangle.
-                unsafe { lse.part(at..at + 1)[0] = sum };
-            }
-        }
+        vectorised(
+            #[inline(always)]
+            || {
+                for (query, scores) in queries.zip(scores.chunks_exact_mut(task.key_lanes())) {
+                    if let Some(next) = next {
+                        self.prefetch(task, next, query);
+                    }
+                    let (factor, logarithm) = exponentials(scores);
+                    factors[query] = factor;
+                    if let Some(lse) = lse {
+                        let at = self.statistic(task, place, query);
+                        // SAFETY: every query of a head is in one rectangle.
+                        unsafe { lse.part(at..at + 1)[0] = logarithm };
+                    }
+                }
+            },
+        );
     }
 
     /// Where a query's `lse` is.
@@ -149,40 +168,39 @@ impl<S: Scalar> Source<'_, S> {
         }
     }
 
-    /// Rows of `head_lanes` elements, times `scale`: one a query, or one a key.
+    /// Asks for q, k and v of one position of the next rectangle, between computations on this
+    /// one: a head's columns lie too far apart for the machine to foresee, and asking for all of
+    /// them at once would wait for the first.
+    #[inline(always)]
+    pub fn prefetch(&self, task: &Task, place: Place, query: usize) {
+        let (channels, head_dim) = (self.problem.channels(), self.problem.head_dim);
+        let (row, col) = (query / task.real().1, query % task.real().1);
+        let start = self.position(task, place, row, col, 3);
+        for part in 0..3 {
+            prefetch(self.qkv, start + part * channels, head_dim);
+        }
+    }
+
+    /// Rows of `head_lanes` elements, times `scale`: one a query, or one a key, those of padded
+    /// positions included; zeros in what is left of `packed`.
     pub fn pack(&self, task: &Task, place: Place, part: Part, scale: S, packed: &mut [S]) {
         let (rows, cols) = match part {
             Part::Query => task.real(),
             _ => task.extents(),
         };
-        let packed = packed.chunks_exact_mut(self.problem.head_lanes());
-        let positions = (0..rows).flat_map(|row| (0..cols).map(move |col| (row, col)));
+        let width = self.problem.head_lanes();
+        let (packed, rest) = packed.split_at_mut(rows * cols * width);
+        rest.fill(S::ZERO);
         vectorised(
             #[inline(always)]
             || {
-                for (packed, (row, col)) in packed.zip(positions) {
-                    let source = self.head(task, place, part, row, col);
-                    let (packed, rest) = packed.split_at_mut(source.len());
-                    packed.iter_mut().zip(source).for_each(|(packed, &x)| *packed = scale * x);
-                    rest.fill(S::ZERO);
+                for (row, packed) in packed.chunks_exact_mut(cols * width).enumerate() {
+                    for (col, packed) in packed.chunks_exact_mut(width).enumerate() {
+                        fill_row(packed, self.head(task, place, part, row, col), scale);
+                    }
                 }
             },
         );
-    }
-
-    /// One row for each channel of the head, one column for each key.
-    pub fn pack_transposed(&self, task: &Task, place: Place, part: Part, packed: &mut [S]) {
-        let ((rows, cols), lanes) = (task.extents(), task.key_lanes());
-        let positions = (0..rows).flat_map(|row| (0..cols).map(move |col| (row, col)));
-        for (key, (row, col)) in positions.enumerate() {
-            let source = self.head(task, place, part, row, col);
-            for (packed, &x) in packed.chunks_exact_mut(lanes).zip(source) {
-                packed[key] = x;
-            }
-        }
-        for packed in packed.chunks_exact_mut(lanes) {
-            packed[task.keys()..].fill(S::ZERO);
-        }
     }
 
     /// The table's value for every pair of query and key, minus infinity beyond the last key.
@@ -208,23 +226,20 @@ impl<S: Scalar> Source<'_, S> {
         }
     }
 
-    /// Rows of `head_lanes` elements into the head's columns of `out`.
-    fn write(&self, task: &Task, place: Place, rows: &[S], out: &Parts<S>) {
+    /// Rows of `head_lanes` elements, each times its factor, into the head's columns of `out`.
+    fn write(&self, task: &Task, place: Place, rows: &[S], factors: &[S], out: &Parts<S>) {
         let (head_dim, cols) = (self.problem.head_dim, task.real().1);
-        for (query, values) in rows.chunks_exact(self.problem.head_lanes()).enumerate() {
-            let start = self.position(task, place, query / cols, query % cols, 1);
-            // SAFETY: every position of a head is in one rectangle.
-            let out = unsafe { out.part(start..start + head_dim) };
-            out.copy_from_slice(&values[..head_dim]);
-        }
+        let rows = rows.chunks_exact(self.problem.head_lanes()).zip(factors);
+        vectorised(
+            #[inline(always)]
+            || {
+                for (query, (values, &factor)) in rows.enumerate() {
+                    let start = self.position(task, place, query / cols, query % cols, 1);
+                    // SAFETY: every position of a head is in one rectangle.
+                    let out = unsafe { out.part(start..start + head_dim) };
+                    fill_row(out, &values[..head_dim], factor);
+                }
+            },
+        );
     }
-}
-
-/// Cuts memory into pieces of the given lengths.
-pub fn split<const N: usize, S>(mut memory: &mut [S], lengths: [usize; N]) -> [&mut [S]; N] {
-    lengths.map(|len| {
-        let (piece, rest) = std::mem::take(&mut memory).split_at_mut(len);
-        memory = rest;
-        piece
-    })
 }
