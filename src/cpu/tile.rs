@@ -119,7 +119,9 @@ pub fn fill_row<S: Scalar>(filled: &mut [S], source: &[S], scale: S) {
         }
     }
     let rest = rest.iter().map(|&x| scale * x).chain(std::iter::repeat(S::ZERO));
-    filled_rest.iter_mut().zip(rest).for_each(|(filled, x)| *filled = x);
+    for (filled, x) in filled_rest.iter_mut().zip(rest) {
+        *filled = x;
+    }
 }
 
 /// Cuts memory into pieces of the given lengths.

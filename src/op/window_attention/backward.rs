@@ -112,7 +112,9 @@ impl<S: Scalar> Pass<'_, S> {
                 for (i, p) in p.chunks_exact_mut(lanes).take(count).enumerate() {
                     let lse =
                         self.lse[self.source.statistic(block.task, block.place, block.first + i)];
-                    p.iter_mut().for_each(|s| *s = (*s - lse).exp());
+                    for s in p.iter_mut() {
+                        *s = (*s - lse).exp();
+                    }
                 }
             },
         );
@@ -139,7 +141,9 @@ impl<S: Scalar> Pass<'_, S> {
         for (i, values) in rows.chunks_exact(problem.head_lanes()).enumerate() {
             let (row, col) = (i / cols, i % cols);
             if row >= real.0 || col >= real.1 {
-                padding.iter_mut().zip(values).for_each(|(sum, &x)| *sum += x);
+                for (sum, &x) in padding.iter_mut().zip(values) {
+                    *sum += x;
+                }
             } else if let Some((dqkv, write)) = &self.dqkv {
                 let start = self.source.position(task, place, row, col, 3)
                     + part as usize * problem.channels();
@@ -172,7 +176,9 @@ impl Block<'_> {
             #[inline(always)]
             || {
                 let rows = p.chunks_exact(lanes).zip(ds.chunks_exact_mut(lanes)).take(count);
-                rows.for_each(|(p, ds)| softmax_backward(p, ds));
+                for (p, ds) in rows {
+                    softmax_backward(p, ds);
+                }
             },
         );
     }
@@ -196,7 +202,9 @@ fn gather_table<S: Scalar>(problem: &Problem, task: &Task, pairs: &[S], dtable: 
         for (row, pairs) in pairs.chunks_exact(cols).take(rows).enumerate() {
             let start = (y + window - 1 - row) * side + window - 1 - x;
             let sums = &mut dtable[start..start + cols];
-            sums.iter_mut().zip(pairs).for_each(|(sum, &x)| *sum += x);
+            for (sum, &x) in sums.iter_mut().zip(pairs) {
+                *sum += x;
+            }
         }
     }
 }
@@ -222,7 +230,9 @@ fn sum_partials<S: Scalar>(
         for task in tasks {
             // SAFETY: as above.
             let partial = unsafe { partials.row(task, partial_len) };
-            total.iter_mut().zip(partial).for_each(|(total, &mut x)| *total += x);
+            for (total, &mut x) in total.iter_mut().zip(partial) {
+                *total += x;
+            }
         }
         if let Some((dtable, write)) = &dtable {
             for i in 0..displacements {
