@@ -62,29 +62,40 @@ fn write(path: &Path, text: &str) {
 
 /// The files of an operation and of the shared code that its mistakes are in, as one module.
 fn write_module(folder: &Path, module: &str, subject: &Subject, mistake: Option<&Mistake>) {
-    let source = root().join("src/op").join(subject.operation);
-    let entries = fs::read_dir(&source).unwrap_or_else(|e| panic!("{}: {e}", source.display()));
-    let own = entries.map(|entry| entry.expect("an entry of an operation's folder").path());
-    let shared = subject.shared.iter().map(|name| root().join(format!("src/cpu/{name}.rs")));
-    let paths: Vec<PathBuf> = own.chain(shared).collect();
-    if let Some(mistake) = mistake {
-        let known = paths.iter().any(|path| path.ends_with(mistake.file));
-        assert!(known, "{}: {} is none of its files", subject.operation, mistake.file);
+    let (operation, cpu) = (root().join("src/op").join(subject.operation), root().join("src/cpu"));
+    let mut sources = rust_files(&operation);
+    for name in subject.shared {
+        sources.extend(rust_files(&cpu.join(name)));
+        sources.extend(Some(cpu.join(format!("{name}.rs"))).filter(|path| path.exists()));
     }
-    for path in paths {
-        let mut text = read(&path);
-        if let Some(mistake) = mistake.filter(|mistake| path.ends_with(mistake.file)) {
+    if let Some(mistake) = mistake {
+        let holding = sources.iter().filter(|path| path.ends_with(mistake.file)).count();
+        assert_eq!(holding, 1, "{}: files called {}", subject.operation, mistake.file);
+    }
+    for source in sources {
+        let mut text = read(&source);
+        if let Some(mistake) = mistake.filter(|mistake| source.ends_with(mistake.file)) {
             text = with_mistake(&text, subject, mistake);
         }
-        let name = path.file_name().expect("a file").to_string_lossy().into_owned();
-        let in_shared = path.starts_with(root().join("src/cpu"));
-        let mut text = moved(&text, module, subject.shared, in_shared);
-        if name == "mod.rs" {
+        let mut text = moved(&text, module, subject.shared, source.parent() == Some(&cpu));
+        let place = match (source.strip_prefix(&operation), source.strip_prefix(&cpu)) {
+            (Ok(own), _) => own.to_owned(),
+            (_, Ok(shared)) => Path::new("shared").join(shared),
+            _ => unreachable!("a file of the operation or of src/cpu"),
+        };
+        if place == Path::new("mod.rs") {
             let modules = subject.shared.iter().map(|name| format!("pub mod {name};"));
             text += &format!("\npub mod shared {{ {} }}\n", modules.collect::<String>());
         }
-        write(&folder.join(if in_shared { "shared" } else { "" }).join(name), &text);
+        write(&folder.join(place), &text);
     }
+}
+
+/// The Rust files in a folder; none if there is no such folder.
+fn rust_files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    let paths = entries.map(|entry| entry.expect("an entry of a folder of sources").path());
+    paths.filter(|path| path.extension().is_some_and(|end| end == "rs")).collect()
 }
 
 fn with_mistake(text: &str, subject: &Subject, mistake: &Mistake) -> String {
@@ -100,9 +111,10 @@ fn with_mistake(text: &str, subject: &Subject, mistake: &Mistake) -> String {
 }
 
 /// A source file of the library as one of a module that has copies of the `shared` files.
-fn moved(text: &str, module: &str, shared: &[&str], in_shared: bool) -> String {
+/// `in_cpu`: it lies in `src/cpu` itself, so what is above it is there too.
+fn moved(text: &str, module: &str, shared: &[&str], in_cpu: bool) -> String {
     let mut text = text.replace("crate::", "crformer::");
-    text = match in_shared {
+    text = match in_cpu {
         true => text.replace("use super::", "use crformer::cpu::"),
         false => text.replace("super::contract", "crformer::op::contract"),
     };
