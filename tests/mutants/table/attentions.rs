@@ -73,8 +73,8 @@ pub fn subjects() -> Vec<Subject> {
                 within(
                     "backward.rs",
                     "padding ignored",
-                    "|(sum, &x)| *sum += x);\n            } else",
-                    "|(_, _)| ());\n            } else",
+                    "*sum += x;\n                }\n            } else",
+                    "let _ = (&sum, x);\n                }\n            } else",
                 ),
                 within(
                     "backward.rs",
@@ -83,12 +83,7 @@ pub fn subjects() -> Vec<Subject> {
                     "Part::Query, S::ONE, q, &mut []",
                 ),
                 within("backward.rs", "table in reverse", "total[reversed]", "total[i]"),
-                within(
-                    "backward.rs",
-                    "first task only",
-                    "|(total, &mut x)| *total += x",
-                    "|(_, _)| ()",
-                ),
+                within("backward.rs", "first task only", "*total += x;", "let _ = (&total, x);"),
                 within(
                     "backward.rs",
                     "last window only",
