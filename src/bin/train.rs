@@ -9,7 +9,7 @@ use crformer::cpu::threads;
 use crformer::data::drawn;
 use crformer::data::mask::Overlap;
 use crformer::data::wordpiece::Tokenizer;
-use crformer::error::{Error, Result};
+use crformer::error::{EXIT_CODES, Error, Result};
 use crformer::exec::Device;
 use crformer::file::outgrowing_is_an_error;
 use crformer::train::judge::{How, Judge, Which};
@@ -19,11 +19,6 @@ use crformer::train::phrases::SplitPlace;
 use crformer::train::run::{Options, train};
 use crformer::train::signals::Stop;
 use crformer::train::{demo, place, probe, samples};
-
-const EXIT_CODES: &str = "\
-Exit codes: 0 done; 1 the system refused (disk full, no permission); 2 wrong command line or
-settings; 3 a file holds something other than it should; 4 not enough memory; 5 a number stopped
-being finite; 130 and 143 stopped by Ctrl-C and SIGTERM, the state saved.";
 
 /// Trains and evaluates CRFormer, referring image segmentation.
 #[derive(Parser)]
