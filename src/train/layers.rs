@@ -130,15 +130,11 @@ fn override_with(table: &mut Table, text: &str) -> Result<()> {
         };
     }
     let Some(slot) = place.get_mut(last) else { return Err(unknown(key)) };
-    let as_text = || Value::String(right.to_owned());
-    let value = match (format!("x = {right}").parse::<Table>(), &slot) {
-        (Ok(mut parsed), _) => parsed.remove("x").unwrap_or_else(as_text),
-        (Err(_), _) => as_text(),
-    };
-    let value = match (&slot, &value) {
-        (Value::String(_), Value::String(_)) => value,
-        (Value::String(_), _) => as_text(),
-        _ => value,
+    let parsed = format!("x = {right}").parse::<Table>().ok().and_then(|mut t| t.remove("x"));
+    let value = match (&*slot, parsed) {
+        (Value::String(_), Some(text @ Value::String(_))) => text,
+        (Value::String(_), _) | (_, None) => Value::String(right.to_owned()),
+        (_, Some(value)) => value,
     };
     *slot = of_type(slot, value, key)?;
     Ok(())

@@ -10,6 +10,7 @@ pub mod evaluate;
 pub mod judge;
 pub mod layers;
 pub mod log;
+mod memory;
 pub mod metrics;
 mod moments;
 pub mod pattern;

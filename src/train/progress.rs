@@ -10,7 +10,6 @@ use super::trainer::Seen;
 /// Shows messages on the standard error stream, and on a terminal a bar below them.
 pub struct Progress {
     bar: Option<ProgressBar>,
-    start: u64,
     total: u64,
     /// Time spent in updates since the run (or its continuation) began, and their number.
     busy: Duration,
@@ -22,7 +21,7 @@ impl Progress {
     /// Of a run that stands at update `start` of `total`, each of `images` images.
     pub fn new(start: u64, total: u64, images: usize) -> Self {
         let bar = stderr().is_terminal().then(|| bar(start, total));
-        Self { bar, start, total, busy: Duration::ZERO, updates: 0, images }
+        Self { bar, total, busy: Duration::ZERO, updates: 0, images }
     }
 
     /// Says a line, above the bar if there is one.
@@ -68,21 +67,11 @@ impl Progress {
         images / self.busy.as_secs_f64().max(1e-9)
     }
 
-    /// A second bar, for an evaluation of `total` samples.
-    pub fn evaluation(total: usize) -> EvaluationProgress {
-        EvaluationProgress::new(total)
-    }
-
     /// Takes the bar away.
     pub fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
-    }
-
-    /// Updates done since the run began or went on.
-    pub fn done(&self, step: u64) -> u64 {
-        step.saturating_sub(self.start)
     }
 }
 

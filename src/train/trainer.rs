@@ -1,7 +1,7 @@
 //! A model that learns: one update from a few batches.
 
-use super::pattern;
 use super::settings::Settings;
+use super::{memory, pattern};
 use crate::data::loader::{Batch, Loader};
 use crate::error::{Error, Result};
 use crate::exec::cpu::CpuSession;
@@ -53,6 +53,7 @@ impl Trainer {
         pattern::check("optimiser.no_decay", &optimiser.no_decay, &names)?;
         let wanted = |name: &str| name != "image" && !pattern::any(&optimiser.frozen, name);
         let reverse = Reverse::new(&model.graph, losses.total, wanted)?;
+        memory::check(&model.graph, &reverse)?;
         let session = CpuSession::new(model.graph, Some(reverse), training.seed);
         if session.trained().is_empty() {
             return Err(Error::usage("optimiser.frozen leaves nothing to be trained"));
