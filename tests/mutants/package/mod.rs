@@ -1,5 +1,6 @@
 //! The package of mutants: one module for each copy of an operation, a program that judges each.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -24,19 +25,24 @@ struct Copy<'a> {
     mistake: Option<&'a Mistake>,
 }
 
+/// Files with their text, by their path in the package's `src`.
+type Files = BTreeMap<PathBuf, String>;
+
 /// Makes the package of all copies, compiles it and runs it.
 pub fn run(subjects: &[Subject]) -> Vec<Verdict> {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("mutants");
-    let mut copies = Vec::new();
+    let (mut copies, mut files) = (Vec::new(), Files::new());
     for subject in subjects {
         let mistakes = std::iter::once(None).chain(subject.mistakes.iter().map(Some));
         for (number, mistake) in mistakes.enumerate() {
             let module = format!("{}_{number}", subject.operation);
-            write_module(&folder.join("src").join(&module), &module, subject, mistake);
+            add_module(&mut files, &module, subject, mistake);
             copies.push(Copy { module, operation: subject.operation, mistake });
         }
     }
-    write(&folder.join("src/main.rs"), &program(&copies));
+    files.insert("main.rs".into(), program(&copies));
+    remove_others(&folder.join("src"), Path::new(""), &files);
+    files.iter().for_each(|(path, text)| write(&folder.join("src").join(path), text));
     write(&folder.join("Cargo.toml"), &manifest());
     write(&folder.join("Cargo.lock"), &read(&root().join("Cargo.lock")));
     judge(&folder, &copies)
@@ -60,8 +66,20 @@ fn write(path: &Path, text: &str) {
     fs::write(path, text).unwrap_or_else(|e| panic!("writing {}: {e}", path.display()));
 }
 
+/// Removes what an earlier run left in `below`, a folder of `src`, and this one does not have.
+fn remove_others(src: &Path, below: &Path, files: &Files) {
+    for entry in fs::read_dir(src.join(below)).into_iter().flatten() {
+        let path = below.join(entry.expect("an entry of the package's sources").file_name());
+        if src.join(&path).is_dir() {
+            remove_others(src, &path, files);
+        } else if !files.contains_key(&path) {
+            fs::remove_file(src.join(&path)).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        }
+    }
+}
+
 /// The files of an operation and of the shared code that its mistakes are in, as one module.
-fn write_module(folder: &Path, module: &str, subject: &Subject, mistake: Option<&Mistake>) {
+fn add_module(files: &mut Files, module: &str, subject: &Subject, mistake: Option<&Mistake>) {
     let (operation, cpu) = (root().join("src/op").join(subject.operation), root().join("src/cpu"));
     let mut sources = rust_files(&operation);
     for name in subject.shared {
@@ -77,7 +95,9 @@ fn write_module(folder: &Path, module: &str, subject: &Subject, mistake: Option<
         if let Some(mistake) = mistake.filter(|mistake| source.ends_with(mistake.file)) {
             text = with_mistake(&text, subject, mistake);
         }
-        let mut text = moved(&text, module, subject.shared, source.parent() == Some(&cpu));
+        let is_index = source.ends_with("mod.rs") && source.starts_with(&cpu);
+        let in_cpu = is_index || source.parent() == Some(&cpu);
+        let mut text = moved(&text, module, subject.shared, in_cpu);
         let place = match (source.strip_prefix(&operation), source.strip_prefix(&cpu)) {
             (Ok(own), _) => own.to_owned(),
             (_, Ok(shared)) => Path::new("shared").join(shared),
@@ -87,7 +107,7 @@ fn write_module(folder: &Path, module: &str, subject: &Subject, mistake: Option<
             let modules = subject.shared.iter().map(|name| format!("pub mod {name};"));
             text += &format!("\npub mod shared {{ {} }}\n", modules.collect::<String>());
         }
-        write(&folder.join(place), &text);
+        files.insert(Path::new(module).join(place), text);
     }
 }
 
@@ -111,7 +131,7 @@ fn with_mistake(text: &str, subject: &Subject, mistake: &Mistake) -> String {
 }
 
 /// A source file of the library as one of a module that has copies of the `shared` files.
-/// `in_cpu`: it lies in `src/cpu` itself, so what is above it is there too.
+/// `in_cpu`: what is above it is `src/cpu`.
 fn moved(text: &str, module: &str, shared: &[&str], in_cpu: bool) -> String {
     let mut text = text.replace("crate::", "crformer::");
     text = match in_cpu {

@@ -2,6 +2,9 @@
 
 use super::{Subject, cpu, subject, within};
 
+/// The attention that three operations share.
+const BACKWARD: &str = "attention/backward.rs";
+
 /// These operations with their mistakes.
 pub fn subjects() -> Vec<Subject> {
     vec![
@@ -13,7 +16,7 @@ pub fn subjects() -> Vec<Subject> {
                 cpu("mask ignored", "k, v, mask, lse:", "k, v, mask: None, lse:"),
                 cpu("dq set for add", "write: *write,", "write: crate::write::Write::Set,"),
                 within(
-                    "attention.rs",
+                    BACKWARD,
                     "later segments dropped",
                     "|(total, &x)| *total += x",
                     "|(_, _)| ()",
@@ -27,23 +30,24 @@ pub fn subjects() -> Vec<Subject> {
                 cpu("dk for dv", "[0, channels, 2 * channels]", "[0, 2 * channels, channels]"),
                 within("softmax.rs", "softmax's mean dropped", "p * (*d - mean)", "p * *d"),
                 within(
-                    "attention.rs",
+                    BACKWARD,
                     "dk without scale",
-                    "Write::Add, scale, ds.t(), q)",
-                    "Write::Add, S::ONE, ds.t(), q)",
+                    "rows.clone(), scale, q)",
+                    "rows.clone(), 1.0, q)",
                 ),
+                within(BACKWARD, "dq without scale", "all(scale, count)", "all(1.0, count)"),
                 within(
-                    "attention.rs",
-                    "dq without scale",
-                    "Write::Set, scale, ds, k)",
-                    "Write::Set, S::ONE, ds, k)",
+                    BACKWARD,
+                    "dk from p",
+                    "Left::transposed(ds, lanes)",
+                    "Left::transposed(p, lanes)",
                 ),
-                within("attention.rs", "sums begin with anything", "partial.fill(S::ZERO);", ""),
+                within(BACKWARD, "sums begin with anything", "partial.fill(S::ZERO);", ""),
                 within(
-                    "attention.rs",
+                    BACKWARD,
                     "another sample's sums",
-                    "&saved.lse[(image * heads + head)",
-                    "&saved.lse[(head)",
+                    "lse[self.number * queries",
+                    "lse[self.number % heads * queries",
                 ),
             ],
         ),
