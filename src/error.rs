@@ -52,8 +52,8 @@ Exit codes:
     4  more memory is needed than there is or than is allowed
     5  a number stopped being finite
     6  some items of a batch failed, the others were done
-  130  stopped by SIGINT
-  143  stopped by SIGTERM";
+  130  stopped by SIGINT (Ctrl-C), the state saved
+  143  stopped by SIGTERM, the state saved";
 
 /// An error with its kind and a message that names the place, what was expected, what was found
 /// and what to do.

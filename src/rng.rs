@@ -73,12 +73,15 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// Two words a draw: uniform in `[0, 1)` with 53 bits.
-    pub fn uniform(&mut self) -> f64 {
-        let words = self.philox.block(self.next);
+    fn next_block(&mut self) -> [u32; 4] {
         self.next += 1;
-        let bits = (u64::from(words[0]) << 32 | u64::from(words[1])) >> 11;
-        bits as f64 / (1u64 << 53) as f64
+        self.philox.block(self.next - 1)
+    }
+
+    /// One block a draw: uniform in `[0, 1)` with 53 bits.
+    pub fn uniform(&mut self) -> f64 {
+        let words = self.next_block();
+        unit(words[0], words[1])
     }
 
     /// Uniform in `0..bound` (bias below 2^-53 * bound).
@@ -87,10 +90,12 @@ impl Reader {
         ((self.uniform() * bound as f64) as usize).min(bound - 1)
     }
 
-    /// Standard normal (Box-Muller, one of the pair).
+    /// One block a draw: standard normal (Box-Muller, one of the pair). Its functions are `libm`'s,
+    /// the same on every platform.
     pub fn normal(&mut self) -> f64 {
-        let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
-        radius * (std::f64::consts::TAU * self.uniform()).cos()
+        let [a, b, c, d] = self.next_block();
+        let radius = (-2.0 * libm::log(1.0 - unit(a, b))).sqrt();
+        radius * libm::cos(std::f64::consts::TAU * unit(c, d))
     }
 
     /// Standard normal conditioned on `|x| <= bound`.
@@ -109,6 +114,12 @@ impl Reader {
             items.swap(i, self.below(i + 1));
         }
     }
+}
+
+/// 64 random bits as a number in `[0, 1)` with 53.
+fn unit(high: u32, low: u32) -> f64 {
+    let bits = (u64::from(high) << 32 | u64::from(low)) >> 11;
+    bits as f64 / (1u64 << 53) as f64
 }
 
 #[inline(always)]

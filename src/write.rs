@@ -24,8 +24,16 @@ impl Write {
     #[inline(always)]
     pub fn put_all<S: Scalar>(self, slots: &mut [S], values: impl IntoIterator<Item = S>) {
         match self {
-            Write::Set => slots.iter_mut().zip(values).for_each(|(slot, v)| *slot = v),
-            Write::Add => slots.iter_mut().zip(values).for_each(|(slot, v)| *slot += v),
+            Write::Set => {
+                for (slot, v) in slots.iter_mut().zip(values) {
+                    *slot = v;
+                }
+            }
+            Write::Add => {
+                for (slot, v) in slots.iter_mut().zip(values) {
+                    *slot += v;
+                }
+            }
         }
     }
 

@@ -17,12 +17,13 @@ const FLOORS: [&[&str]; 8] = [
 ];
 
 /// Foreign crates that only these files name.
-const DOORS: [(&str, &[&str]); 7] = [
+const DOORS: [(&str, &[&str]); 8] = [
     ("gemm::", &["cpu/gemm.rs"]),
     ("pulp::", &["cpu/simd.rs"]),
     ("image::", &["data/image.rs"]),
     ("tokenizers::", &["data/wordpiece.rs"]),
     ("safetensors::", &["weights/read.rs"]),
+    ("indicatif::", &["train/progress.rs"]),
     ("signal_hook::", &["train/signals.rs", "file.rs"]),
     ("clap::", &["bin/train.rs", "bin/infer.rs"]),
 ];

@@ -93,7 +93,7 @@ criterion_group! {
 
 fn main() {
     if std::env::var_os("CRFORMER_PROFILE").is_some() {
-        profile();
+        rayon::scope(|_| profile());
     } else {
         benches();
     }

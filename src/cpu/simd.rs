@@ -9,7 +9,8 @@ pub use pulp::{Simd, WithSimd};
 /// The closure itself too: write `vectorised(#[inline(always)] || ..)`, and the same for the bodies
 /// given to [`rows`](super::rows). There is one copy of it for each instruction set, so the
 /// compiler's own judgement leaves all but the smallest outside, compiled for the plainest machine,
-/// where a `mul_add` is a call: ten times slower.
+/// where a `mul_add` is a call: ten times slower. For the same reason loops are written as `for`:
+/// the `fold` behind `for_each` may stay outside.
 #[inline(always)]
 pub fn vectorised<R>(body: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(body)

@@ -9,7 +9,9 @@ use crate::scalar::Scalar;
 #[inline(always)]
 pub fn softmax<S: Scalar>(scores: &mut [S]) -> S {
     let (scale, lse) = exponentials(scores);
-    scores.iter_mut().for_each(|p| *p *= scale);
+    for p in scores.iter_mut() {
+        *p *= scale;
+    }
     lse
 }
 
@@ -46,7 +48,9 @@ pub fn probabilities<S: Scalar>(scores: &mut [S], row_len: usize, lse: &[S]) {
         || {
             for (row, &lse) in scores.chunks_exact_mut(row_len).zip(lse) {
                 let lse = if lse == S::NEG_INFINITY { S::ZERO } else { lse };
-                row.iter_mut().for_each(|s| *s = (*s - lse).exp());
+                for s in row.iter_mut() {
+                    *s = (*s - lse).exp();
+                }
             }
         },
     );
@@ -57,5 +61,7 @@ pub fn probabilities<S: Scalar>(scores: &mut [S], row_len: usize, lse: &[S]) {
 #[inline(always)]
 pub fn softmax_backward<S: Scalar>(p: &[S], dp: &mut [S]) {
     let mean = dot(p, dp);
-    dp.iter_mut().zip(p).for_each(|(d, &p)| *d = p * (*d - mean));
+    for (d, &p) in dp.iter_mut().zip(p) {
+        *d = p * (*d - mean);
+    }
 }

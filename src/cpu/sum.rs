@@ -141,6 +141,8 @@ pub fn column_sums<S: Scalar>(
     );
     write.begin(out);
     for sums in partial.chunks_exact(cols) {
-        out.iter_mut().zip(sums).for_each(|(out, &sum)| *out += sum);
+        for (out, &sum) in out.iter_mut().zip(sums) {
+            *out += sum;
+        }
     }
 }

@@ -114,12 +114,15 @@ pub fn fill_row<S: Scalar>(filled: &mut [S], source: &[S], scale: S) {
     let (whole, rest) = source.as_chunks::<LANES>();
     let (filled, filled_rest) = filled.split_at_mut(whole.len() * LANES);
     for (filled, source) in filled.as_chunks_mut::<LANES>().0.iter_mut().zip(whole) {
-        for (filled, &x) in filled.iter_mut().zip(source) {
-            *filled = scale * x;
-        }
+        // A copy of its own, so that no number written can be one still to be read.
+        let mut numbers = *source;
+        numbers.iter_mut().for_each(|x| *x *= scale);
+        *filled = numbers;
     }
     let rest = rest.iter().map(|&x| scale * x).chain(std::iter::repeat(S::ZERO));
-    filled_rest.iter_mut().zip(rest).for_each(|(filled, x)| *filled = x);
+    for (filled, x) in filled_rest.iter_mut().zip(rest) {
+        *filled = x;
+    }
 }
 
 /// Cuts memory into pieces of the given lengths.

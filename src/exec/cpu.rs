@@ -268,7 +268,8 @@ impl<S: Scalar> Session for CpuSession<S> {
         if let (true, Some(start)) = (self.transposed[tensor.index()], start) {
             let (rows, cols) = matrix(self.graph.shape(tensor));
             let slots = &mut self.parameters[start..start + len];
-            transpose(&slots.to_vec(), rows, cols, slots);
+            let straight = slots.to_vec();
+            transpose(&straight, rows, cols, slots);
         }
         Ok(())
     }
@@ -302,13 +303,18 @@ impl<S: Scalar> Session for CpuSession<S> {
     }
 
     fn forward(&mut self, step: u64) {
-        (0..self.graph.nodes().len()).for_each(|node| self.forward_node(node, step));
+        on_the_pool(|| {
+            (0..self.graph.nodes().len()).for_each(|node| self.forward_node(node, step));
+        });
     }
 
     fn backward(&mut self, step: u64, seed: f64, accumulate: bool) {
         let Some(reverse) = self.reverse.take() else { return };
         self.seed_gradient(reverse.loss, seed);
-        (0..reverse.steps.len()).for_each(|at| self.backward_step(&reverse, at, step, accumulate));
+        on_the_pool(|| {
+            let steps = 0..reverse.steps.len();
+            steps.for_each(|at| self.backward_step(&reverse, at, step, accumulate));
+        });
         self.reverse = Some(reverse);
     }
 
@@ -325,21 +331,7 @@ impl<S: Scalar> Session for CpuSession<S> {
 
     fn update(&mut self, update: &Update, rates: &[Rate]) {
         assert_eq!(rates.len(), self.trained.len(), "one rate for each trained parameter");
-        for (&tensor, &rate) in self.trained.iter().zip(rates) {
-            let len = self.graph.shape(tensor).len();
-            let at = (self.parameter_at[tensor.index()], self.parameter_gradient(tensor));
-            let (Some(start), Some(place)) = at else { continue };
-            let moments = place.offset / size_of::<S>()..place.offset / size_of::<S>() + len;
-            update.apply(
-                rate,
-                State {
-                    value: &mut self.parameters[start..start + len],
-                    gradient: self.gradients.get(place),
-                    first_moment: &mut self.first_moments[moments.clone()],
-                    second_moment: &mut self.second_moments[moments],
-                },
-            );
-        }
+        on_the_pool(|| self.update_all(update, rates));
     }
 
     fn trained(&self) -> &[TensorId] {
@@ -380,6 +372,26 @@ impl<S: Scalar> Session for CpuSession<S> {
         let moments = self.first_moments.len() + self.second_moments.len();
         let indices: usize = self.indices.iter().map(Vec::len).sum();
         (numbers + moments) * size_of::<S>() + indices * size_of::<i32>()
+    }
+}
+
+impl<S: Scalar> CpuSession<S> {
+    fn update_all(&mut self, update: &Update, rates: &[Rate]) {
+        for (&tensor, &rate) in self.trained.iter().zip(rates) {
+            let len = self.graph.shape(tensor).len();
+            let at = (self.parameter_at[tensor.index()], self.parameter_gradient(tensor));
+            let (Some(start), Some(place)) = at else { continue };
+            let moments = place.offset / size_of::<S>()..place.offset / size_of::<S>() + len;
+            update.apply(
+                rate,
+                State {
+                    value: &mut self.parameters[start..start + len],
+                    gradient: self.gradients.get(place),
+                    first_moment: &mut self.first_moments[moments.clone()],
+                    second_moment: &mut self.second_moments[moments],
+                },
+            );
+        }
     }
 }
 
@@ -431,6 +443,12 @@ impl<S: Scalar> CpuSession<S> {
         }
         None
     }
+}
+
+/// Runs a whole pass on a thread of the pool: entering the pool anew for each loop would cost an
+/// allocation and a wake-up each time.
+fn on_the_pool(pass: impl FnOnce() + Send) {
+    rayon::scope(|_| pass());
 }
 
 /// Rows and columns of a weight: its first extent, and all others.

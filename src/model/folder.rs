@@ -2,11 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
+
 use super::config::Config;
 use super::initial;
 use crate::error::{Error, Result};
 use crate::exec::{Session, Slot, Values};
-use crate::graph::{Graph, Origin, TensorId};
+use crate::graph::{Graph, Initial, Origin, TensorId};
 use crate::weights::TensorFile;
 use crate::weights::adapt::resize_places;
 
@@ -116,17 +118,24 @@ struct Places {
     to: usize,
 }
 
-/// Draws every parameter of the session's graph anew from a seed.
+/// Draws every parameter of the session's graph anew from a seed, several at a time.
 pub fn initialise(session: &mut dyn Session, seed: u64) -> Result<()> {
-    let drawn: Vec<(TensorId, Vec<f32>)> = session
+    let parameters: Vec<(TensorId, Initial, String, usize)> = session
         .graph()
         .parameters()
         .filter_map(|(id, t)| match t.origin {
-            Origin::Parameter(how) => {
-                Some((id, initial::draw(how, seed, &t.name, t.of.shape.len())))
-            }
+            Origin::Parameter(how) => Some((id, how, t.name.clone(), t.of.shape.len())),
             _ => None,
         })
         .collect();
-    drawn.into_iter().try_for_each(|(id, x)| session.write(id, Slot::Value, Values::F32(&x)))
+    for some in parameters.chunks(rayon::current_num_threads() * 4) {
+        let drawn: Vec<(TensorId, Vec<f32>)> = some
+            .par_iter()
+            .map(|(id, how, name, len)| (*id, initial::draw(*how, seed, name, *len)))
+            .collect();
+        for (id, numbers) in drawn {
+            session.write(id, Slot::Value, Values::F32(&numbers))?;
+        }
+    }
+    Ok(())
 }

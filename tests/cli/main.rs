@@ -4,3 +4,7 @@
 mod fixture;
 /// `crformer-infer`: answers, failures of every kind, the command line.
 mod infer;
+#[path = "../support/tiny.rs"]
+mod tiny;
+/// `crformer-train`: runs that are stopped, killed, refused and brought to their end.
+mod train;

@@ -29,7 +29,7 @@ const DATASET: &str = "shapes";
 const PICTURES: &str = "images/mscoco/images/train2014";
 const MARKER: &str = "drawn.json";
 /// Counts up when the same options begin to give other files.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// How many scenes each split has. The same options give the same bytes on every machine.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -18,6 +18,9 @@ const FIELDS_MAX: usize = 256;
 pub struct Sentence {
     pub sent_id: i64,
     pub raw: String,
+    /// What it speaks of, where the data set says so (the drawn one does): a group of its own in
+    /// reports.
+    pub kind: Option<String>,
 }
 
 /// One reference as it stands in the file, its ids not looked up yet.
@@ -84,7 +87,12 @@ impl RecordReader {
     }
 
     fn sentence(&mut self, item: Value) -> Field<Sentence> {
-        Ok(Sentence { sent_id: integer(item, "sent_id")?, raw: self.copy(string(item, "raw")?)? })
+        let kind = item.get("kind").and_then(|kind| kind.as_str());
+        Ok(Sentence {
+            sent_id: integer(item, "sent_id")?,
+            raw: self.copy(string(item, "raw")?)?,
+            kind: kind.map(|kind| self.copy(kind)).transpose()?,
+        })
     }
 
     fn copy(&mut self, text: &str) -> Field<String> {

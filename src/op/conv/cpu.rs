@@ -83,7 +83,9 @@ impl<S: Scalar> OnCpu<S> for Conv {
                 #[inline(always)]
                 |row, sums| {
                     let row = &pass.dout[row * sizes.outputs..][..sizes.outputs];
-                    sums.iter_mut().zip(row).for_each(|(sum, &d)| *sum += d);
+                    for (sum, &d) in sums.iter_mut().zip(row) {
+                        *sum += d;
+                    }
                 },
             );
         }
@@ -118,7 +120,9 @@ fn pack<S: Scalar>(packed: &mut [S], weight: &[S], sizes: &Sizes) {
                 // SAFETY: every output belongs to one chunk.
                 let packed = unsafe { packed.row(tap * outputs + output, channels) };
                 let column = weight[tap..].iter().step_by(taps);
-                packed.iter_mut().zip(column).for_each(|(packed, &w)| *packed = w);
+                for (packed, &w) in packed.iter_mut().zip(column) {
+                    *packed = w;
+                }
             }
         }
     });
@@ -131,7 +135,9 @@ fn unpack<S: Scalar>(dweight: &mut [S], write: Write, packed: &[S], sizes: &Size
         for tap in 0..taps {
             let packed = &packed[(tap * outputs + output) * channels..][..channels];
             let column = dweight[tap..].iter_mut().step_by(taps);
-            column.zip(packed).for_each(|(slot, &d)| write.put(slot, d));
+            for (slot, &d) in column.zip(packed) {
+                write.put(slot, d);
+            }
         }
     });
 }
@@ -145,7 +151,9 @@ fn add_taps<S: Scalar>(out: &mut [S], products: &[S], bias: &[S], sizes: &Sizes)
         width * outputs,
         #[inline(always)]
         |row, out| {
-            out.chunks_exact_mut(outputs.max(1)).for_each(|out| out.copy_from_slice(bias));
+            for out in out.chunks_exact_mut(outputs.max(1)) {
+                out.copy_from_slice(bias);
+            }
             let (first_row, y) = (row - row % height, row % height);
             for tap in 0..sizes.taps() {
                 let Some(r) = shifted(y, tap / kernel, kernel, height) else { continue };
@@ -160,7 +168,9 @@ fn add_taps<S: Scalar>(out: &mut [S], products: &[S], bias: &[S], sizes: &Sizes)
                     out.chunks_exact_mut(outputs.max(1)).zip(pixels.chunks(stride.max(1)))
                 {
                     let product = &pixel[tap * outputs..][..outputs];
-                    out.iter_mut().zip(product).for_each(|(out, &p)| *out += p);
+                    for (out, &p) in out.iter_mut().zip(product) {
+                        *out += p;
+                    }
                 }
             }
         },

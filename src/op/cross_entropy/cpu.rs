@@ -207,7 +207,9 @@ impl<'a, S: Scalar> Pixels<'a, S> {
                     // forward: grid = (1 - f) grid[first] + f grid[second]
                     let weight = S::from_f64(self.down.at(y).weight(r));
                     let folded = &folded[(item * self.height + y) * len..][..len];
-                    sums.iter_mut().zip(folded).for_each(|(sum, &d)| *sum += weight * d);
+                    for (sum, &d) in sums.iter_mut().zip(folded) {
+                        *sum += weight * d;
+                    }
                 }
                 // forward: d = z[1] - z[0]
                 write.put_all(slots, sums.iter().flat_map(|&d| [-d, d]));

@@ -57,7 +57,9 @@ impl<S: Scalar> OnCpu<S> for Embedding {
                 pass.workspace,
                 #[inline(always)]
                 |row, sums| {
-                    sums.iter_mut().zip(&dout[row * channels..]).for_each(|(sum, &d)| *sum += d);
+                    for (sum, &d) in sums.iter_mut().zip(&dout[row * channels..]) {
+                        *sum += d;
+                    }
                 },
             );
             dtype.write.begin(others);
@@ -86,7 +88,9 @@ fn sum_rows<S: Scalar>(
                 let target = target(row);
                 if range.contains(&target) {
                     let values = values[(target - range.start) * channels..].iter_mut();
-                    values.zip(dout).for_each(|(value, &d)| *value += d);
+                    for (value, &d) in values.zip(dout) {
+                        *value += d;
+                    }
                 }
             }
         },

@@ -134,6 +134,8 @@ fn add_up<S: Scalar>(
     let Some(Gradient { values, write }) = gradient else { return };
     write.begin(values);
     for sums in partial.chunks_exact(2 * channels) {
-        values.iter_mut().zip(&sums[offset..]).for_each(|(value, &sum)| *value += sum);
+        for (value, &sum) in values.iter_mut().zip(&sums[offset..]) {
+            *value += sum;
+        }
     }
 }

@@ -71,7 +71,9 @@ impl<S: Scalar> OnCpu<S> for Linear {
                 #[inline(always)]
                 |row, sums| {
                     let row = &dpre[row * outputs..][..outputs];
-                    sums.iter_mut().zip(row).for_each(|(sum, &d)| *sum += d);
+                    for (sum, &d) in sums.iter_mut().zip(row) {
+                        *sum += d;
+                    }
                 },
             );
         }
@@ -98,12 +100,22 @@ fn finish<S: Scalar>(
             add_bias(out, bias);
             match activation {
                 Activation::None => {}
-                Activation::Relu => out.iter_mut().for_each(|x| *x = relu(*x)),
-                Activation::Gelu => out.iter_mut().for_each(|x| *x = gelu(*x)),
+                Activation::Relu => {
+                    for x in out.iter_mut() {
+                        *x = relu(*x);
+                    }
+                }
+                Activation::Gelu => {
+                    for x in out.iter_mut() {
+                        *x = gelu(*x);
+                    }
+                }
             }
             if let Some(residual) = residual {
                 let residual = &residual[row * cols..][..cols];
-                out.iter_mut().zip(residual).for_each(|(x, &r)| *x += r);
+                for (x, &r) in out.iter_mut().zip(residual) {
+                    *x += r;
+                }
             }
         },
     );
@@ -129,7 +141,9 @@ fn finish_kept<S: Scalar>(
                 // SAFETY: every row belongs to one chunk.
                 let (out, pre) = unsafe { (out.row(row, cols), pre.row(row, cols)) };
                 add_bias(pre, bias);
-                out.iter_mut().zip(pre).for_each(|(out, &mut x)| *out = gelu(x));
+                for (out, &mut x) in out.iter_mut().zip(pre) {
+                    *out = gelu(x);
+                }
             }
         },
     );
@@ -138,7 +152,9 @@ fn finish_kept<S: Scalar>(
 #[inline(always)]
 fn add_bias<S: Scalar>(row: &mut [S], bias: Option<&[S]>) {
     if let Some(bias) = bias {
-        row.iter_mut().zip(bias).for_each(|(x, &b)| *x += b);
+        for (x, &b) in row.iter_mut().zip(bias) {
+            *x += b;
+        }
     }
 }
 

@@ -18,10 +18,14 @@ impl<S: Scalar> OnCpu<S> for MaskedMean {
                 out.fill(S::ZERO);
                 for row in (0..rows).filter(|&row| counted.counts(sample, row)) {
                     let inp = &inp[(sample * rows + row) * channels..][..channels];
-                    out.iter_mut().zip(inp).for_each(|(out, &x)| *out += x);
+                    for (out, &x) in out.iter_mut().zip(inp) {
+                        *out += x;
+                    }
                 }
                 let weight: S = counted.weight(sample);
-                out.iter_mut().for_each(|out| *out *= weight);
+                for out in out.iter_mut() {
+                    *out *= weight;
+                }
             },
         );
     }

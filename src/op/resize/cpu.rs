@@ -117,7 +117,9 @@ fn gather_rows<S: Scalar>(sum: &mut [S], dout: &[S], r: usize, down: &Axis) {
         // forward: mixed = (1 - fraction) inp[first] + fraction inp[second]
         let weight = S::from_f64(down.at(y).weight(r));
         let dout = &dout[y * len..][..len];
-        sum.iter_mut().zip(dout).for_each(|(sum, &d)| *sum += weight * d);
+        for (sum, &d) in sum.iter_mut().zip(dout) {
+            *sum += weight * d;
+        }
     }
 }
 
@@ -131,7 +133,9 @@ fn gather_columns<S: Scalar>(dinp: &mut [S], write: Write, dmixed: &[S], sizes: 
             // forward: out[x] = (1 - fraction) mixed[first] + fraction mixed[second]
             let weight = S::from_f64(sizes.across.at(x).weight(c));
             let dmixed = &dmixed[x * channels..][..channels];
-            dinp.iter_mut().zip(dmixed).for_each(|(dinp, &d)| *dinp += weight * d);
+            for (dinp, &d) in dinp.iter_mut().zip(dmixed) {
+                *dinp += weight * d;
+            }
         }
     }
 }

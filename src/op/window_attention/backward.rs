@@ -1,14 +1,16 @@
 //! Window attention on the CPU, backward: probabilities again from the kept `lse`, five products a
 //! rectangle, and the table's and padding's gradients as one partial sum a task.
 
+use std::ops::Range;
+
 use super::WindowAttention;
 use super::cpu::{BLOCK, Part, Source};
 use super::problem::{Place, Problem, Task};
 use crate::cpu::rows::{self, Parts};
 use crate::cpu::scratch::with_scratch;
-use crate::cpu::simd::vectorised;
+use crate::cpu::simd::{prefetch, vectorised};
 use crate::cpu::softmax::softmax_backward;
-use crate::cpu::tile::{Extents, Left, Right, Start, pieces, product, transpose};
+use crate::cpu::tile::{Extents, Left, Right, Start, fill_row, pieces, product, transpose};
 use crate::op::contract::{Backward, Gradient};
 use crate::scalar::Scalar;
 use crate::write::Write;
@@ -38,6 +40,27 @@ pub fn backward<S: Scalar>(op: &WindowAttention, mut pass: Backward<'_, S>) {
     sum_partials(&problem, pass.workspace, dbias, dtable);
 }
 
+/// Memory for a rectangle: rows of queries and keys, `k` and `v` transposed, a block of scores.
+struct Rows<'a, S> {
+    q: &'a mut [S],
+    dout: &'a mut [S],
+    k: &'a mut [S],
+    dk: &'a mut [S],
+    dv: &'a mut [S],
+    kt: &'a mut [S],
+    vt: &'a mut [S],
+    p: &'a mut [S],
+    ds: &'a mut [S],
+}
+
+/// A rectangle, and the one to be done after it.
+#[derive(Clone, Copy)]
+struct Rectangle<'a> {
+    task: &'a Task,
+    place: Place,
+    next: Option<Place>,
+}
+
 impl<S: Scalar> Pass<'_, S> {
     /// All rectangles of a task; `partial` becomes the sums of the table's gradient, with its
     /// columns from the last to the first, and of the padding's `dk` and `dv`.
@@ -45,87 +68,133 @@ impl<S: Scalar> Pass<'_, S> {
         let problem = self.source.problem;
         let (queries, keys, lanes) = (task.queries(), task.keys(), task.key_lanes());
         let width = problem.head_lanes();
-        let pairs = queries * lanes;
         let (of_queries, of_keys) = (queries * width, keys * width);
-        let transposed = problem.head_dim * lanes;
-        let mut sizes = [0; 11];
-        sizes[..2].copy_from_slice(&[pairs, pairs]);
-        sizes[2..4].copy_from_slice(&[of_queries, of_queries]);
-        sizes[4..7].copy_from_slice(&[lanes * width, of_keys, of_keys]);
-        sizes[7..9].copy_from_slice(&[transposed, transposed]);
-        sizes[9..].copy_from_slice(&[(BLOCK * lanes).max(problem.displacements()), BLOCK * lanes]);
+        let (pairs, transposed) = (queries * lanes, problem.head_dim * lanes);
+        let block = (BLOCK * lanes).max(problem.displacements());
+        #[rustfmt::skip]
+        let sizes = [
+            pairs, pairs, of_queries, of_queries, lanes * width, of_keys, of_keys,
+            transposed, transposed, block, block,
+        ];
         partial.fill(S::ZERO);
         let (dtable, padding) = partial.split_at_mut(problem.displacements());
         with_scratch(sizes.iter().sum(), |scratch: &mut [S]| {
             let [offsets, doffsets, q, dout, k, dk, dv, kt, vt, p, ds] = pieces(scratch, sizes);
             self.source.spread_table(task, offsets, p);
             doffsets.fill(S::ZERO);
-            for place in task.places(problem.window) {
-                self.source.pack(task, place, Part::Query, self.source.scale(), q);
-                self.source.pack(task, place, Part::Value, S::ONE, k);
-                transpose(k, width, vt, lanes);
-                self.source.pack(task, place, Part::Key, S::ONE, k);
-                transpose(k, width, kt, lanes);
-                self.pack_dout(task, place, dout);
-                dk.fill(S::ZERO);
-                dv.fill(S::ZERO);
-                for first in (0..queries).step_by(BLOCK) {
-                    let count = BLOCK.min(queries - first);
-                    let rows = first * width..(first + count) * width;
-                    let block = Block { task, place, first, count, lanes, width };
-                    let offsets = &offsets[first * lanes..];
-                    self.probabilities(&block, &q[rows.clone()], kt, offsets, p);
-                    block.scores_gradient(p, &dout[rows.clone()], vt, ds);
-                    // forward: out = p v
-                    block.keys_gradient(p, &dout[rows.clone()], dv);
-                    // forward: s = scale q k^T + offsets
-                    block.keys_gradient(ds, &q[rows.clone()], dk);
-                    let doffsets = doffsets[first * lanes..].iter_mut();
-                    vectorised(
-                        #[inline(always)]
-                        || doffsets.zip(&*ds).take(count * lanes).for_each(|(d, &x)| *d += x),
-                    );
-                    let extents = Extents { rows: count, inner: keys, cols: width };
-                    let left = Left::rows(ds, lanes);
-                    let right = Right { values: k, stride: width };
-                    product(&mut q[rows], width, Start::Zero, left, right, extents);
-                }
-                self.put(task, place, Part::Query, self.source.scale(), q, &mut []);
-                let (dk_padding, dv_padding) = padding.split_at_mut(width);
-                self.put(task, place, Part::Key, S::ONE, dk, dk_padding);
-                self.put(task, place, Part::Value, S::ONE, dv, dv_padding);
+            let mut rows = Rows { q, dout, k, dk, dv, kt, vt, p, ds };
+            let mut places = task.places(problem.window).peekable();
+            while let Some(place) = places.next() {
+                let rectangle = Rectangle { task, place, next: places.peek().copied() };
+                self.rectangle(rectangle, offsets, doffsets, &mut rows, padding);
             }
             gather_table(problem, task, doffsets, dtable);
         });
     }
 
-    /// `p = exp(s - lse)` of a block of queries.
-    fn probabilities(&self, block: &Block, q: &[S], kt: &[S], offsets: &[S], p: &mut [S]) {
-        let Block { count, lanes, width, .. } = *block;
-        let inner = self.source.problem.head_dim;
-        let extents = Extents { rows: count, inner, cols: lanes };
-        let left = Left::rows(q, width);
-        product(p, lanes, Start::Of(offsets), left, Right { values: kt, stride: lanes }, extents);
+    /// Writes a rectangle's part of `dqkv`, adds to the gradient of its pairs and of padding.
+    fn rectangle(
+        &self,
+        rectangle: Rectangle,
+        offsets: &[S],
+        doffsets: &mut [S],
+        rows: &mut Rows<S>,
+        padding: &mut [S],
+    ) {
+        let Rectangle { task, place, .. } = rectangle;
+        let (lanes, width) = (task.key_lanes(), self.source.problem.head_lanes());
+        self.source.pack(task, place, Part::Query, self.source.scale(), rows.q);
+        self.source.pack(task, place, Part::Value, S::ONE, rows.k);
+        transpose(rows.k, width, rows.vt, lanes);
+        self.source.pack(task, place, Part::Key, S::ONE, rows.k);
+        transpose(rows.k, width, rows.kt, lanes);
+        self.pack_dout(task, place, rows.dout);
+        rows.dk.fill(S::ZERO);
+        rows.dv.fill(S::ZERO);
+        for first in (0..task.queries()).step_by(BLOCK) {
+            let queries = first..task.queries().min(first + BLOCK);
+            let pairs = first * lanes..queries.end * lanes;
+            self.block(rectangle, queries, &offsets[pairs.clone()], &mut doffsets[pairs], rows);
+        }
+        self.put(task, place, Part::Query, self.source.scale(), rows.q, &mut []);
+        let (dk_padding, dv_padding) = padding.split_at_mut(width);
+        self.put(task, place, Part::Key, S::ONE, rows.dk, dk_padding);
+        self.put(task, place, Part::Value, S::ONE, rows.dv, dv_padding);
+    }
+
+    /// A block of queries: adds to `dk`, `dv` and the pairs' gradient, and replaces `q` by `dq`.
+    fn block(
+        &self,
+        rectangle: Rectangle,
+        queries: Range<usize>,
+        offsets: &[S],
+        doffsets: &mut [S],
+        rows: &mut Rows<S>,
+    ) {
+        let (task, head_dim) = (rectangle.task, self.source.problem.head_dim);
+        let (lanes, width) = (task.key_lanes(), self.source.problem.head_lanes());
+        let (p, ds) = (&mut rows.p[..offsets.len()], &mut rows.ds[..offsets.len()]);
+        let q = &mut rows.q[queries.start * width..queries.end * width];
+        let dout = &rows.dout[queries.start * width..queries.end * width];
+        let to_scores = Extents { rows: queries.len(), inner: head_dim, cols: lanes };
+        let to_queries = Extents { rows: queries.len(), inner: task.keys(), cols: width };
+        let to_keys = Extents { rows: task.keys(), inner: queries.len(), cols: width };
+        let kt = Right { values: rows.kt, stride: lanes };
+        product(p, lanes, Start::Of(offsets), Left::rows(q, width), kt, to_scores);
+        self.probabilities(rectangle, queries, p);
+        // forward: out = p v
+        let vt = Right { values: rows.vt, stride: lanes };
+        product(ds, lanes, Start::Zero, Left::rows(dout, width), vt, to_scores);
+        let right = Right { values: dout, stride: width };
+        product(rows.dv, width, Start::Out, Left::transposed(p, lanes), right, to_keys);
+        // forward: p = softmax(s)
+        differentiate(p, ds, doffsets, lanes);
+        // forward: s = scale q k^T + offsets
+        let right = Right { values: q, stride: width };
+        product(rows.dk, width, Start::Out, Left::transposed(ds, lanes), right, to_keys);
+        let k = Right { values: rows.k, stride: width };
+        product(q, width, Start::Zero, Left::rows(ds, lanes), k, to_queries);
+    }
+
+    /// `p = exp(s - lse)` of a block of queries. Between rows the next rectangle is asked for.
+    fn probabilities(&self, rectangle: Rectangle, queries: Range<usize>, p: &mut [S]) {
+        let Rectangle { task, place, next } = rectangle;
         vectorised(
             #[inline(always)]
             || {
-                for (i, p) in p.chunks_exact_mut(lanes).take(count).enumerate() {
-                    let lse =
-                        self.lse[self.source.statistic(block.task, block.place, block.first + i)];
-                    p.iter_mut().for_each(|s| *s = (*s - lse).exp());
+                for (query, p) in queries.zip(p.chunks_exact_mut(task.key_lanes())) {
+                    if let Some(next) = next {
+                        self.prefetch(task, next, query);
+                    }
+                    let lse = self.lse[self.source.statistic(task, place, query)];
+                    for s in p.iter_mut() {
+                        *s = (*s - lse).exp();
+                    }
                 }
             },
         );
     }
 
+    #[inline(always)]
+    fn prefetch(&self, task: &Task, place: Place, query: usize) {
+        self.source.prefetch(task, place, query);
+        let (row, col) = (query / task.real().1, query % task.real().1);
+        let start = self.source.position(task, place, row, col, 1);
+        prefetch(self.dout, start, self.source.problem.head_dim);
+    }
+
     fn pack_dout(&self, task: &Task, place: Place, packed: &mut [S]) {
         let (head_dim, cols) = (self.source.problem.head_dim, task.real().1);
         let rows = packed.chunks_exact_mut(self.source.problem.head_lanes());
-        for (query, packed) in rows.enumerate() {
-            let start = self.source.position(task, place, query / cols, query % cols, 1);
-            packed[..head_dim].copy_from_slice(&self.dout[start..start + head_dim]);
-            packed[head_dim..].fill(S::ZERO);
-        }
+        vectorised(
+            #[inline(always)]
+            || {
+                for (query, packed) in rows.enumerate() {
+                    let start = self.source.position(task, place, query / cols, query % cols, 1);
+                    fill_row(packed, &self.dout[start..start + head_dim], S::ONE);
+                }
+            },
+        );
     }
 
     /// Writes rows, times `scale`, to a third of `dqkv`; those of padded positions are added to
@@ -136,55 +205,47 @@ impl<S: Scalar> Pass<'_, S> {
             Part::Query => (task.real(), task.real().1),
             _ => (task.real(), task.extents().1),
         };
-        for (i, values) in rows.chunks_exact(problem.head_lanes()).enumerate() {
-            let (row, col) = (i / cols, i % cols);
-            if row >= real.0 || col >= real.1 {
-                padding.iter_mut().zip(values).for_each(|(sum, &x)| *sum += x);
-            } else if let Some((dqkv, write)) = &self.dqkv {
-                let start = self.source.position(task, place, row, col, 3)
-                    + part as usize * problem.channels();
-                // SAFETY: every position of a head is in one rectangle.
-                let slots = unsafe { dqkv.part(start..start + problem.head_dim) };
-                write.put_all(slots, values.iter().map(|&x| scale * x));
-            }
-        }
-    }
-}
-
-/// A block of queries of a rectangle.
-struct Block<'a> {
-    task: &'a Task,
-    place: Place,
-    first: usize,
-    count: usize,
-    lanes: usize,
-    width: usize,
-}
-
-impl Block<'_> {
-    /// `ds = p (dp - sum(p dp))` with `dp = dout v^T`.
-    fn scores_gradient<S: Scalar>(&self, p: &[S], dout: &[S], vt: &[S], ds: &mut [S]) {
-        let &Self { count, lanes, width, .. } = self;
-        let extents = Extents { rows: count, inner: vt.len() / lanes, cols: lanes };
-        let left = Left::rows(dout, width);
-        product(ds, lanes, Start::Zero, left, Right { values: vt, stride: lanes }, extents);
+        let rows = rows.chunks_exact(problem.head_lanes());
         vectorised(
             #[inline(always)]
             || {
-                let rows = p.chunks_exact(lanes).zip(ds.chunks_exact_mut(lanes)).take(count);
-                rows.for_each(|(p, ds)| softmax_backward(p, ds));
+                for (i, values) in rows.enumerate() {
+                    let (row, col) = (i / cols, i % cols);
+                    if row >= real.0 || col >= real.1 {
+                        for (sum, &x) in padding.iter_mut().zip(values) {
+                            *sum += x;
+                        }
+                        continue;
+                    }
+                    let Some((dqkv, write)) = &self.dqkv else { continue };
+                    let start = self.source.position(task, place, row, col, 3)
+                        + part as usize * problem.channels();
+                    // SAFETY: every position of a head is in one rectangle.
+                    let slots = unsafe { dqkv.part(start..start + problem.head_dim) };
+                    match write {
+                        Write::Set => fill_row(slots, &values[..problem.head_dim], scale),
+                        Write::Add => write.put_all(slots, values.iter().map(|&x| scale * x)),
+                    }
+                }
             },
         );
     }
+}
 
-    /// Adds `weights^T rows` to a gradient of the keys.
-    fn keys_gradient<S: Scalar>(&self, weights: &[S], rows: &[S], gradient: &mut [S]) {
-        let &Self { task, count, lanes, width, .. } = self;
-        let extents = Extents { rows: task.keys(), inner: count, cols: width };
-        let left = Left::transposed(weights, lanes);
-        let right = Right { values: rows, stride: width };
-        product(gradient, width, Start::Out, left, right, extents);
-    }
+/// Replaces `dp` by `ds = p (dp - sum(p dp))` and adds it to the gradient of the pairs.
+fn differentiate<S: Scalar>(p: &[S], dp: &mut [S], pairs: &mut [S], lanes: usize) {
+    vectorised(
+        #[inline(always)]
+        || {
+            let rows = dp.chunks_exact_mut(lanes).zip(pairs.chunks_exact_mut(lanes));
+            for (p, (ds, pairs)) in p.chunks_exact(lanes).zip(rows) {
+                softmax_backward(p, ds);
+                for (sum, ds) in pairs.iter_mut().zip(ds) {
+                    *sum += *ds;
+                }
+            }
+        },
+    );
 }
 
 /// Sums the gradients of every pair by displacement: what `spread_table` inverts.
@@ -196,7 +257,9 @@ fn gather_table<S: Scalar>(problem: &Problem, task: &Task, pairs: &[S], dtable: 
         for (row, pairs) in pairs.chunks_exact(cols).take(rows).enumerate() {
             let start = (y + window - 1 - row) * side + window - 1 - x;
             let sums = &mut dtable[start..start + cols];
-            sums.iter_mut().zip(pairs).for_each(|(sum, &x)| *sum += x);
+            for (sum, &x) in sums.iter_mut().zip(pairs) {
+                *sum += x;
+            }
         }
     }
 }
@@ -222,7 +285,9 @@ fn sum_partials<S: Scalar>(
         for task in tasks {
             // SAFETY: as above.
             let partial = unsafe { partials.row(task, partial_len) };
-            total.iter_mut().zip(partial).for_each(|(total, &mut x)| *total += x);
+            for (total, &mut x) in total.iter_mut().zip(partial) {
+                *total += x;
+            }
         }
         if let Some((dtable, write)) = &dtable {
             for i in 0..displacements {

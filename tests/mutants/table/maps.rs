@@ -30,7 +30,7 @@ pub fn subjects() -> Vec<Subject> {
                 ),
                 cpu("border not cleared", "_ => dproduct.fill(S::ZERO),", "_ => {}"),
                 cpu("weight set for add", "write.put(slot, d)", "Write::Set.put(slot, d)"),
-                cpu("bias of the last pixel", "|(sum, &d)| *sum += d", "|(sum, &d)| *sum = d"),
+                cpu("bias of the last pixel", "*sum += d;", "*sum = d;"),
                 within("sum.rs", "sums begin with anything", "write.begin(out);", ""),
             ],
         ),

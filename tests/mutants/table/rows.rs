@@ -44,7 +44,7 @@ pub fn subjects() -> Vec<Subject> {
             vec![
                 cpu("sample for position", "|row| row % words", "|row| row / words"),
                 cpu("other types not cleared", "dtype.write.begin(others);", ""),
-                cpu("repeated words", "|(value, &d)| *value += d", "|(value, &d)| *value = d"),
+                cpu("repeated words", "*value += d;", "*value = d;"),
                 cpu("tables not cleared", "table.write.begin(values);", ""),
                 within("sum.rs", "sums begin with anything", "write.begin(out);", ""),
             ],
@@ -80,7 +80,7 @@ pub fn subjects() -> Vec<Subject> {
                     "dresidual.write, pass.dout",
                     "Write::Add, pass.dout",
                 ),
-                cpu("bias of the last row", "|(sum, &d)| *sum += d", "|(sum, &d)| *sum = d"),
+                cpu("bias of the last row", "*sum += d;", "*sum = d;"),
                 within(
                     "activation.rs",
                     "GELU's second term",

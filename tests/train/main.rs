@@ -1,0 +1,13 @@
+//! Training and evaluation as a library, one file a subject.
+
+/// Damaged checkpoints: named, put aside, never half taken.
+mod checkpoint;
+/// Figures do not depend on batches, and masks are those of the graph's own upsampling.
+mod evaluate;
+/// Presets say what the model's description says.
+mod presets;
+/// Which parameters change, and how far.
+mod update;
+
+#[path = "../support/tiny.rs"]
+mod tiny;
