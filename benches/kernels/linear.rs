@@ -1,0 +1,31 @@
+//! The linear layers that the model's time goes to: Swin's four stages, BERT, the decoder.
+
+use crformer::cpu::activation::Activation;
+use crformer::op::contract::TensorType;
+use crformer::op::linear::Linear;
+use criterion::Criterion;
+
+use crate::run;
+
+pub fn bench(c: &mut Criterion) {
+    let shapes = [
+        (14_400, 128, 384),
+        (14_400, 128, 512),
+        (3600, 256, 1024),
+        (900, 512, 1536),
+        (900, 512, 2048),
+        (900, 2048, 512),
+        (225, 1024, 4096),
+        (20, 768, 3072),
+    ];
+    for (rows, channels, outputs) in shapes {
+        let inputs = [
+            TensorType::activation([rows, channels]),
+            TensorType::activation([outputs, channels]),
+            TensorType::activation([outputs]),
+        ];
+        let activation = if outputs > channels { Activation::Gelu } else { Activation::None };
+        let op = Linear { activation, bias: true, residual: false, by_input: false };
+        run::both(c, &format!("linear/{rows}x{channels} to {outputs}"), op, &inputs);
+    }
+}
