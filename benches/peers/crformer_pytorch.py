@@ -172,18 +172,20 @@ class WindowAttention(nn.Module):
         self.proj = nn.Linear(width, width)
         self.relative_position_bias = nn.Embedding((2 * w - 1) ** 2, heads)
         self.register_buffer("index", relative_position_index(w), persistent=False)
+        self.fixed = None
+
+    def bias(self, regions):
+        """[1 or windows, heads, w * w, w * w]: the table by place, and the regions in shifted blocks."""
+        table = self.relative_position_bias(self.index).permute(2, 0, 1).unsqueeze(0)
+        return table.contiguous() if regions is None else table + regions.unsqueeze(1)
 
     def forward(self, x, regions):
         """[B * windows, w * w, C]; `regions` [windows, w * w, w * w] in shifted blocks, else None."""
         M, N, C = x.shape
         q, k, v = self.qkv(x).view(M, N, 3, self.heads, C // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
-        bias = self.relative_position_bias(self.index).permute(2, 0, 1).unsqueeze(0)
-        if regions is not None:
-            bias = bias + regions.unsqueeze(1)
-            if M != bias.shape[0]:
-                bias = bias.expand(M // bias.shape[0], *bias.shape).reshape(M, *bias.shape[1:])
-        else:
-            bias = bias.contiguous()
+        bias = self.bias(regions) if self.fixed is None else self.fixed
+        if bias.shape[0] not in (1, M):
+            bias = bias.expand(M // bias.shape[0], *bias.shape).reshape(M, *bias.shape[1:])
         return self.proj(attend(q, k, v, bias, self.how).transpose(1, 2).reshape(M, N, C))
 
 
@@ -442,6 +444,13 @@ class CRFormer(nn.Module):
             elif isinstance(module, nn.Embedding):
                 nn.init.normal_(module.weight, 0.0, 0.02)
         return self
+
+    @torch.no_grad()
+    def fix_biases(self):
+        """For inference with weights that no longer change: window biases made once (about 160 MB at full size)."""
+        for stage in self.visual.stages:
+            for block in stage.blocks:
+                block.attn.fixed = block.attn.bias(stage.regions if block.shift else None)
 
     def visual_maps(self, image, words, word_bias):
         """F_v2, F_v3, F_v4: stage and fusion in turn, each stage fed by the fusion before it."""

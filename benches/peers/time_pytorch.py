@@ -3,7 +3,8 @@
     python time_pytorch.py --threads 2 --what inference training modules --attention math sdpa
 
 Every case runs in a process of its own, so that its peak memory is its own. `cpu_ms` is the processor time of all
-threads divided by their number: on a machine that others use too it is steadier than the clock.
+threads divided by their number: on a machine that others use too it is steadier than the clock. `clean` repeats are
+those during which other processes took less than 6 % of one processor.
 """
 
 import argparse
@@ -40,27 +41,40 @@ def resident_peak():
     return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
+def processor_seconds():
+    """Time that all processors of the machine were busy, or taken by its host; None where the system does not say."""
+    with contextlib.suppress(OSError), open("/proc/stat", encoding="utf-8") as file:
+        user, nice, system, _, _, irq, softirq, steal = map(int, file.readline().split()[1:9])
+        return (user + nice + system + irq + softirq + steal) / 100
+    return None
+
+
 class Stopwatch:
-    """Clock and processor time of repeated calls, in milliseconds."""
+    """Clock, own processor time and that of others during repeated calls, in milliseconds."""
 
     def __init__(self, device, threads):
         self.wait = torch.cuda.synchronize if device.type == "cuda" else lambda: None
-        self.threads, self.clock, self.cpu = threads, [], []
+        self.threads, self.clock, self.cpu, self.others = threads, [], [], []
 
     def start(self):
         self.wait()
-        self.began = time.perf_counter(), time.process_time()
+        self.began = time.perf_counter(), time.process_time(), processor_seconds()
 
     def stop(self):
         self.wait()
         self.clock.append((time.perf_counter() - self.began[0]) * 1e3)
-        self.cpu.append((time.process_time() - self.began[1]) * 1e3 / self.threads)
+        own = (time.process_time() - self.began[1]) * 1e3
+        self.cpu.append(own / self.threads)
+        if self.began[2] is not None:
+            self.others.append((processor_seconds() - self.began[2]) * 1e3 - own)
 
     def report(self):
+        clean = [c for c, o in zip(self.clock, self.others) if o < 0.06 * c + 10]  # the system counts in steps of 10 ms
         return {
             "median_ms": round(statistics.median(self.clock), 3), "min_ms": round(min(self.clock), 3),
             "cpu_median_ms": round(statistics.median(self.cpu), 3), "cpu_min_ms": round(min(self.cpu), 3),
-            "repeats": len(self.clock),
+            "repeats": len(self.clock), "clean_repeats": len(clean),
+            "clean_median_ms": round(statistics.median(clean), 3) if clean else None,
         }
 
 
@@ -102,6 +116,8 @@ def repeat(call, watch, arguments):
 
 def time_inference(model, inputs, watch, arguments):
     model.eval()
+    if arguments.fix_biases:
+        model.fix_biases()
     run = torch.compile(model, mode=arguments.compile) if arguments.compile else model
 
     @torch.no_grad()
@@ -188,7 +204,8 @@ def measure(what, attention, size, arguments):
     report = time_case(model, batch(config, size, device, held), watch, arguments)
     line = {
         "what": what, "attention": attention, "batch": size, "threads": arguments.threads, "device": arguments.device,
-        "dtype": arguments.dtype, "compile": arguments.compile, "freeze_text": arguments.freeze_text, **report,
+        "dtype": arguments.dtype, "compile": arguments.compile, "freeze_text": arguments.freeze_text, "fix_biases": arguments.fix_biases,
+        **report,
         "peak_rss_mib": resident_peak(), "rss_before_model_mib": base,
         "torch": torch.__version__, "cpu": cpu_name(),
     }
@@ -212,6 +229,7 @@ def main():
     parser.add_argument("--compile", choices=("default", "reduce-overhead", "max-autotune"),
                         help="torch.compile mode; without it eager")
     parser.add_argument("--freeze-text", action="store_true", help="BERT's embeddings and last two layers do not learn")
+    parser.add_argument("--fix-biases", action="store_true", help="inference: window biases are made once, before")
     parser.add_argument("--leaves", action="store_true", help="modules: by kind of leaf instead of by part")
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=10, help="at least so many timed calls")
