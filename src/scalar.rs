@@ -48,10 +48,38 @@ pub trait Scalar:
     }
 }
 
+/// What the standard library offers alike for both types.
+macro_rules! same_for_both {
+    () => {
+        const ZERO: Self = 0.0;
+        const ONE: Self = 1.0;
+        const NEG_INFINITY: Self = Self::NEG_INFINITY;
+
+        #[inline(always)]
+        fn ln(self) -> Self {
+            self.ln()
+        }
+        #[inline(always)]
+        fn sqrt(self) -> Self {
+            self.sqrt()
+        }
+        #[inline(always)]
+        fn abs(self) -> Self {
+            self.abs()
+        }
+        #[inline(always)]
+        fn is_finite(self) -> bool {
+            self.is_finite()
+        }
+        #[inline(always)]
+        fn mul_add(self, a: Self, b: Self) -> Self {
+            Self::mul_add(self, a, b)
+        }
+    };
+}
+
 impl Scalar for f64 {
-    const ZERO: Self = 0.0;
-    const ONE: Self = 1.0;
-    const NEG_INFINITY: Self = f64::NEG_INFINITY;
+    same_for_both!();
 
     #[inline(always)]
     fn from_f64(x: f64) -> Self {
@@ -66,35 +94,13 @@ impl Scalar for f64 {
         self.exp()
     }
     #[inline(always)]
-    fn ln(self) -> Self {
-        self.ln()
-    }
-    #[inline(always)]
-    fn sqrt(self) -> Self {
-        self.sqrt()
-    }
-    #[inline(always)]
     fn erf(self) -> Self {
         libm::erf(self)
-    }
-    #[inline(always)]
-    fn abs(self) -> Self {
-        self.abs()
-    }
-    #[inline(always)]
-    fn is_finite(self) -> bool {
-        self.is_finite()
-    }
-    #[inline(always)]
-    fn mul_add(self, a: Self, b: Self) -> Self {
-        f64::mul_add(self, a, b)
     }
 }
 
 impl Scalar for f32 {
-    const ZERO: Self = 0.0;
-    const ONE: Self = 1.0;
-    const NEG_INFINITY: Self = f32::NEG_INFINITY;
+    same_for_both!();
 
     #[inline(always)]
     fn from_f64(x: f64) -> Self {
@@ -109,28 +115,8 @@ impl Scalar for f32 {
         exp_f32(self)
     }
     #[inline(always)]
-    fn ln(self) -> Self {
-        self.ln()
-    }
-    #[inline(always)]
-    fn sqrt(self) -> Self {
-        self.sqrt()
-    }
-    #[inline(always)]
     fn erf(self) -> Self {
         erf_f32(self)
-    }
-    #[inline(always)]
-    fn abs(self) -> Self {
-        self.abs()
-    }
-    #[inline(always)]
-    fn is_finite(self) -> bool {
-        self.is_finite()
-    }
-    #[inline(always)]
-    fn mul_add(self, a: Self, b: Self) -> Self {
-        f32::mul_add(self, a, b)
     }
 }
 
