@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// Where the demo model lies in the repository.
 const DEMO: &str = "weights/demo";
 
-/// The model that is taken where none is named: [`DEMO`] in the current folder, else in the folder
+/// The model that is taken where none is named: `weights/demo` in the current folder, else in the folder
 /// of the program or one above it, so that a fresh clone works from anywhere.
 pub fn default_model() -> PathBuf {
     let here = PathBuf::from(DEMO);
