@@ -1,5 +1,7 @@
 //! `crformer-infer`: pictures and phrases to masks. The command line only.
 
+#![allow(rustdoc::invalid_html_tags, reason = "comments on arguments are the help's text")]
+
 use std::io::{self, Write};
 use std::num::NonZeroU16;
 use std::path::PathBuf;

@@ -1,5 +1,7 @@
 //! `crformer-train`: the command line of training, evaluation and data.
 
+#![allow(rustdoc::invalid_html_tags, reason = "comments on arguments are the help's text")]
+
 use std::io::{ErrorKind as IoKind, Write, stdout};
 use std::path::PathBuf;
 use std::process::ExitCode;

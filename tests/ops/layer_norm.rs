@@ -40,9 +40,20 @@ fn case(name: &str, rows: usize, channels: usize) -> Case<LayerNorm> {
 
 #[test]
 fn rows_of_any_width() {
-    for (rows, channels) in [(5, 7), (1, 37), (9, 16), (3, 2)] {
+    for (rows, channels) in [(5, 7), (1, 37), (9, 16)] {
         case(&format!("{rows} x {channels}"), rows, channels).check(|i| naive(OP.eps, i));
     }
+}
+
+/// Two channels are normalised to 1 and -1 whatever they are, so the gradient nearly cancels and
+/// in f32 is rounding: everything but that comparison.
+#[test]
+fn two_channels() {
+    let case = case("3 x 2", 3, 2);
+    case.check_forward(&naive(OP.eps, &case.inputs));
+    case.check_gradient(1e-6);
+    case.check_set_and_add();
+    case.check_threads();
 }
 
 #[test]
