@@ -108,7 +108,7 @@ impl Folder {
 }
 
 /// A seed with which masks are neither empty nor full, as the tests check.
-pub const SEED: u64 = 3;
+pub const SEED: u64 = 1;
 
 fn noise(width: usize, height: usize) -> Picture {
     let random = Philox::new(0, width as u64);
