@@ -36,7 +36,7 @@ fn source(folder: &Path) -> (Config, Arc<EvaluationSource>) {
 
 /// Weights with biases that make both classes appear.
 fn draw(session: &mut dyn Session) -> crformer::error::Result<()> {
-    initialise(session, 3)
+    initialise(session, 1)
 }
 
 fn judged(
