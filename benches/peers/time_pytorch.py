@@ -114,7 +114,8 @@ def repeat(call, watch, arguments):
     return watch.report()
 
 
-def time_inference(model, inputs, watch, arguments):
+def inference_call(model, inputs, arguments):
+    """One inference as a function without arguments."""
     model.eval()
     if arguments.fix_biases:
         model.fix_biases()
@@ -124,10 +125,11 @@ def time_inference(model, inputs, watch, arguments):
     def call():
         run(*inputs[:3])
 
-    return repeat(call, watch, arguments)
+    return call
 
 
-def time_training(model, inputs, watch, arguments):
+def training_call(model, inputs, arguments):
+    """One training step as a function without arguments: forward, losses, backward, update."""
     model.train()
     steps = optimizer(model, arguments)
     run = torch.compile(model, mode=arguments.compile) if arguments.compile else model
@@ -140,7 +142,15 @@ def time_training(model, inputs, watch, arguments):
         steps.step()
         steps.zero_grad(set_to_none=True)
 
-    return repeat(call, watch, arguments)
+    return call
+
+
+def time_inference(model, inputs, watch, arguments):
+    return repeat(inference_call(model, inputs, arguments), watch, arguments)
+
+
+def time_training(model, inputs, watch, arguments):
+    return repeat(training_call(model, inputs, arguments), watch, arguments)
 
 
 def time_modules(model, inputs, watch, arguments):

@@ -1,8 +1,13 @@
 //! The full model (480 x 480, Swin-B, BERT-B, random weights, f32, batch 1): whole inference, whole
 //! training step. `cargo bench --bench step`
+//!
+//! `CRFORMER_PROFILE=1` prints where one pass's time goes. `CRFORMER_ON_REQUEST=inference` or `training` makes
+//! one pass for each line on standard input and prints its milliseconds: `benches/peers/side_by_side.py` alternates
+//! such passes with the peer's.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::io::{BufRead, stdin};
+use std::time::{Duration, Instant};
 
 use crformer::exec::cpu::CpuSession;
 use crformer::exec::{Session, Slot, Values};
@@ -42,20 +47,25 @@ fn inference(c: &mut Criterion) {
     c.bench_function("inference/batch 1", |b| b.iter(|| session.forward(0)));
 }
 
+/// Forward, backward and AdamW's update; counts `step` up.
+fn training_step(session: &mut CpuSession<f32>, rates: &[Rate], step: &mut u64) {
+    session.forward(*step);
+    session.backward(*step, 1.0, false);
+    *step += 1;
+    let (decay, step) = (Decay::Decoupled, *step);
+    let update = Update { decay, betas: (0.9, 0.999), eps: 1e-8, step, gradient_scale: 1.0 };
+    session.update(&update, rates);
+}
+
+fn rates(session: &CpuSession<f32>) -> Vec<Rate> {
+    vec![Rate { learning_rate: 1e-9, decay: 0.01 }; session.trained().len()]
+}
+
 fn training(c: &mut Criterion) {
     let mut session = session(Build::training(1));
-    let rates = vec![Rate { learning_rate: 1e-9, decay: 0.01 }; session.trained().len()];
-    let mut step = 0;
+    let (rates, mut step) = (rates(&session), 0);
     c.bench_function("training step/batch 1", |b| {
-        b.iter(|| {
-            session.forward(step);
-            session.backward(step, 1.0, false);
-            step += 1;
-            let decay = Decay::Decoupled;
-            let update =
-                Update { decay, betas: (0.9, 0.999), eps: 1e-8, step, gradient_scale: 1.0 };
-            session.update(&update, &rates);
-        });
+        b.iter(|| training_step(&mut session, &rates, &mut step));
     });
     println!(
         "memory of the training session: {:.2} GiB",
@@ -85,6 +95,29 @@ fn profile() {
     }
 }
 
+/// One pass for each line read; prints its milliseconds.
+fn on_request(what: &str) {
+    let mut pass: Box<dyn FnMut()> = match what {
+        "inference" => {
+            let mut session = session(Build::inference(1));
+            Box::new(move || session.forward(0))
+        }
+        "training" => {
+            let mut session = session(Build::training(1));
+            let (rates, mut step) = (rates(&session), 0);
+            Box::new(move || training_step(&mut session, &rates, &mut step))
+        }
+        other => panic!("CRFORMER_ON_REQUEST is {other:?}; expected inference or training"),
+    };
+    println!("ready");
+    for line in stdin().lock().lines() {
+        line.expect("standard input");
+        let began = Instant::now();
+        pass();
+        println!("{:.3}", began.elapsed().as_secs_f64() * 1e3);
+    }
+}
+
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(10).measurement_time(Duration::from_secs(20));
@@ -94,6 +127,8 @@ criterion_group! {
 fn main() {
     if std::env::var_os("CRFORMER_PROFILE").is_some() {
         rayon::scope(|_| profile());
+    } else if let Ok(what) = std::env::var("CRFORMER_ON_REQUEST") {
+        on_request(&what);
     } else {
         benches();
     }
