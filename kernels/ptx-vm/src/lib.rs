@@ -1,0 +1,4 @@
+//! A machine that runs PTX on the CPU.
+
+pub mod error;
+pub mod syntax;
