@@ -1,4 +1,25 @@
-//! A machine that runs PTX on the CPU.
+//! A machine that runs PTX on the CPU, stricter than a GPU, and shows itself as a CUDA driver library.
+//!
+//! | floor | rooms |
+//! |---|---|
+//! | 4 | `launch` (grid over host threads), `block` (warps in turn), `warp` (splits, lowest instruction first) |
+//! | 3 | `family` (what each instruction does), `decode` (text to instructions) |
+//! | 2 | `turn` (what an instruction sees), `shapes` (loops over lanes), `program` (decoded code) |
+//! | 1 | `registers`, `barrier`, `memory`, `profile`, `target`, `random` |
+//! | 0 | `error`, `syntax` (what a text says) |
 
+pub mod barrier;
+pub mod block;
+pub mod decode;
 pub mod error;
+pub mod family;
+pub mod launch;
+pub mod profile;
+pub mod program;
+pub mod random;
+pub mod registers;
+pub mod shapes;
 pub mod syntax;
+pub mod target;
+pub mod turn;
+pub mod warp;

@@ -1,0 +1,139 @@
+//! One function as it is written out in one place: where its registers, variables and parameters lie.
+
+use std::cell::RefCell;
+
+use super::Decoder;
+use crate::error::LoadResult;
+use crate::program::Instruction;
+use crate::registers::Slot;
+use crate::syntax::{Body, Function, LabelId, Space, Symbol, Type};
+
+/// Where a parameter or variable of a function lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Binding {
+    /// Offset in the kernel's parameters.
+    Parameter(u32),
+    /// Offset in the thread's local memory: arguments of device functions, `.local` variables.
+    Local(u32),
+    /// Offset in shared memory.
+    Shared(u32),
+    /// The shared memory that a launch adds.
+    DynamicShared,
+}
+
+/// A jump whose target is still a label.
+#[derive(Debug, Clone, Copy)]
+enum Jump {
+    /// `number` of this instruction.
+    Number { code: usize, label: LabelId },
+    /// An element of the lists.
+    Element { list: usize, label: LabelId },
+    /// `number` of this instruction becomes the end of the body (`ret` of a device function).
+    End { code: usize },
+}
+
+/// Slots of one body's registers and places of its variables.
+pub struct Frame {
+    pub entry: bool,
+    first_code: usize,
+    registers: Vec<(Slot, Type)>,
+    variables: Vec<Binding>,
+    parameters: Vec<Binding>,
+    returns: Vec<Binding>,
+    jumps: RefCell<Vec<Jump>>,
+}
+
+impl Frame {
+    pub(super) fn new<'m, 't>(
+        decoder: &mut Decoder<'m, 't>,
+        function: &Function<'t>,
+        body: &Body<'t>,
+        parameters: Vec<Binding>,
+        returns: Vec<Binding>,
+    ) -> LoadResult<Self> {
+        let registers = body.registers.iter().map(|register| {
+            let slot = match register.kind {
+                Type::Pred => decoder.new_predicate(),
+                kind => decoder.new_rows(kind.bytes().div_ceil(4).max(1)),
+            };
+            (slot, register.kind)
+        });
+        let registers = registers.collect();
+        let mut variables = Vec::with_capacity(body.variables.len());
+        for variable in &body.variables {
+            variables.push(match variable.space {
+                Space::Shared if variable.length == 0 => {
+                    decoder.shared.dynamic(variable.align);
+                    Binding::DynamicShared
+                }
+                Space::Shared => Binding::Shared(decoder.shared.place(variable)?),
+                _ => Binding::Local(decoder.new_local(
+                    variable.bytes(),
+                    variable.align,
+                    variable.line,
+                )?),
+            });
+        }
+        let (entry, first_code) = (function.entry, decoder.code.len());
+        Ok(Self {
+            entry,
+            first_code,
+            registers,
+            variables,
+            parameters,
+            returns,
+            jumps: RefCell::default(),
+        })
+    }
+
+    /// Slot and declared type of a register.
+    pub fn register(&self, register: crate::syntax::RegisterId) -> Option<(Slot, Type)> {
+        self.registers.get(register.0 as usize).copied()
+    }
+
+    /// Where a name of the function's own lies; `None` for module scope.
+    pub fn binding(&self, symbol: Symbol) -> Option<Binding> {
+        let (list, index) = match symbol {
+            Symbol::Body(i) => (&self.variables, i),
+            Symbol::Parameter(i) => (&self.parameters, i),
+            Symbol::Return(i) => (&self.returns, i),
+            Symbol::Module(_) | Symbol::Function(_) => return None,
+        };
+        list.get(index as usize).copied()
+    }
+
+    pub(super) fn jump_number(&self, code: usize, label: LabelId) {
+        self.jumps.borrow_mut().push(Jump::Number { code, label });
+    }
+
+    pub(super) fn jump_element(&self, list: usize, label: LabelId) {
+        self.jumps.borrow_mut().push(Jump::Element { list, label });
+    }
+
+    pub(super) fn jump_end(&self, code: usize) {
+        self.jumps.borrow_mut().push(Jump::End { code });
+    }
+
+    /// Puts instruction numbers in the place of labels. `starts[i]` is where the body's instruction `i` begins.
+    pub(super) fn resolve_jumps(
+        &self,
+        code: &mut [Instruction],
+        lists: &mut [Slot],
+        labels: &[usize],
+        starts: &[u32],
+    ) {
+        let end = starts[starts.len() - 1];
+        let target = |label: LabelId| {
+            labels.get(label.0 as usize).and_then(|&i| starts.get(i)).copied().unwrap_or(end)
+        };
+        for jump in self.jumps.borrow().iter() {
+            match *jump {
+                Jump::Number { code: at, label } => {
+                    code[at - self.first_code].number = i64::from(target(label))
+                }
+                Jump::Element { list, label } => lists[list] = Slot(target(label)),
+                Jump::End { code: at } => code[at - self.first_code].number = i64::from(end),
+            }
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! From a parsed text to a program: registers become slots, labels become instruction numbers, calls are written out
+//! in place, and each instruction is given to its family to decode.
+
+mod constants;
+mod frame;
+mod layout;
+mod modifiers;
+mod site;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::error::{LoadError, LoadResult};
+use crate::family;
+use crate::program::{GlobalVariable, Instruction, Kernel, Origin, Program};
+use crate::registers::Slot;
+use crate::shapes::Host;
+use crate::syntax::{Function, Module, Variable};
+
+pub use constants::constant_bits;
+pub use frame::{Binding, Frame};
+pub use modifiers::Modifiers;
+pub use site::{Encoded, Place, Site};
+
+use constants::Constants;
+
+/// Instructions a kernel may have once its calls are written out.
+const MOST_INSTRUCTIONS: usize = 1 << 20;
+
+/// Gives module variables memory on the device.
+pub trait Placement {
+    /// Address for a variable with this content; `read_only` for `.const`.
+    ///
+    /// # Errors
+    /// The device has no room.
+    fn place(
+        &mut self,
+        variable: &Variable<'_>,
+        content: &[u8],
+        read_only: bool,
+    ) -> LoadResult<u64>;
+    /// A later correction of the content: addresses of other variables.
+    fn patch(&mut self, address: u64, content: &[u8]);
+}
+
+/// Decodes every kernel of a module.
+///
+/// # Errors
+/// An instruction, type or modifier that the machine does not know; a recursive or indirect call; no room for the variables.
+pub fn decode(
+    module: &Module<'_>,
+    text: &str,
+    placement: &mut dyn Placement,
+) -> LoadResult<Program> {
+    let addresses = layout::place_variables(module, placement).map_err(|e| e.quoting(text))?;
+    let mut kernels = HashMap::new();
+    for function in module.functions.iter().filter(|f| f.entry && f.body.is_some()) {
+        let decode = |dynamic_at| Decoder::new(module, &addresses, dynamic_at).kernel(function);
+        let mut kernel = decode(0).map_err(|e| e.quoting(text))?;
+        if kernel.dynamic_shared_at > 0 {
+            kernel = decode(kernel.dynamic_shared_at).map_err(|e| e.quoting(text))?;
+        }
+        kernels.insert(function.name.to_owned(), Arc::new(kernel));
+    }
+    let variables = module.variables.iter().zip(&addresses);
+    let variables = variables.filter_map(|(v, address)| {
+        address.map(|address| GlobalVariable { name: v.name.to_owned(), address, bytes: v.bytes() })
+    });
+    Ok(Program {
+        kernels,
+        variables: variables.collect(),
+        files: module.files.iter().cloned().collect(),
+        lines: text.lines().map(str::to_owned).collect(),
+        target: module.target.first().copied().unwrap_or_default().to_owned(),
+    })
+}
+
+/// A kernel under construction.
+pub struct Decoder<'m, 't> {
+    pub(crate) module: &'m Module<'t>,
+    /// Address of each module variable; `None` for shared ones.
+    pub(crate) addresses: &'m [Option<u64>],
+    pub(crate) host: Host,
+    code: Vec<Instruction>,
+    origins: Vec<Origin>,
+    lists: Vec<Slot>,
+    rows: u32,
+    predicates: u32,
+    constants: Constants,
+    shared: layout::Shared,
+    local_bytes: u32,
+    /// Functions being written out, to find recursion.
+    calls: Vec<usize>,
+}
+
+impl<'m, 't> Decoder<'m, 't> {
+    fn new(module: &'m Module<'t>, addresses: &'m [Option<u64>], dynamic_at: u32) -> Self {
+        Self {
+            module,
+            addresses,
+            host: Host::detect(),
+            code: Vec::new(),
+            origins: Vec::new(),
+            lists: Vec::new(),
+            rows: 0,
+            predicates: 0,
+            constants: Constants::default(),
+            shared: layout::Shared::new(dynamic_at),
+            local_bytes: 0,
+            calls: Vec::new(),
+        }
+    }
+
+    fn kernel(mut self, function: &'m Function<'t>) -> LoadResult<Kernel> {
+        let (parameters, parameter_bytes) = layout::parameters(function)?;
+        let bindings = parameters.iter().map(|&(offset, _)| Binding::Parameter(offset)).collect();
+        self.write_out(function, bindings, Vec::new())?;
+        let (shared_bytes, dynamic_shared_at) = self.shared.finish();
+        Ok(Kernel {
+            name: function.name.to_owned(),
+            code: self.code,
+            origins: self.origins,
+            lists: self.lists,
+            rows: self.rows as usize,
+            predicates: self.predicates as usize,
+            constants: self.constants.rows,
+            predicate_constants: self.constants.predicates,
+            specials: self.constants.specials,
+            parameters,
+            parameter_bytes,
+            shared_bytes,
+            dynamic_shared_at,
+            local_bytes: self.local_bytes,
+            most_threads: function.most_threads,
+            exact_threads: function.exact_threads,
+        })
+    }
+
+    /// Decodes a function's body at the end of the code; `ret` in it goes to the end of what is written.
+    pub(crate) fn write_out(
+        &mut self,
+        function: &'m Function<'t>,
+        parameters: Vec<Binding>,
+        returns: Vec<Binding>,
+    ) -> LoadResult<()> {
+        let Some(body) = &function.body else {
+            let message =
+                format!("{} is declared here but has no body in this module", function.name);
+            return Err(LoadError::new(function.line, message));
+        };
+        let frame = Frame::new(self, function, body, parameters, returns)?;
+        let first = self.code.len();
+        let mut starts = Vec::with_capacity(body.instructions.len() + 1);
+        for instruction in &body.instructions {
+            starts.push(self.code.len() as u32);
+            if self.code.len() >= MOST_INSTRUCTIONS {
+                let message = format!(
+                    "more than {MOST_INSTRUCTIONS} instructions with all calls written out"
+                );
+                return Err(LoadError::new(instruction.line, message));
+            }
+            family::decode(&mut Site::new(self, &frame, instruction))?;
+        }
+        starts.push(self.code.len() as u32);
+        frame.resolve_jumps(&mut self.code[first..], &mut self.lists, &body.labels, &starts);
+        if function.entry {
+            let line = body.instructions.last().map_or(function.line, |i| i.line);
+            self.push(
+                family::control::end(),
+                Origin { line, source: None, family: crate::program::Family::Control },
+            );
+        }
+        Ok(())
+    }
+
+    pub(crate) fn push(&mut self, instruction: Instruction, origin: Origin) {
+        self.code.push(instruction);
+        self.origins.push(origin);
+    }
+
+    /// Slots for `count` rows in sequence.
+    pub(crate) fn new_rows(&mut self, count: u32) -> Slot {
+        let slot = Slot(self.rows);
+        self.rows += count;
+        slot
+    }
+
+    pub(crate) fn new_predicate(&mut self) -> Slot {
+        let slot = Slot(self.predicates);
+        self.predicates += 1;
+        slot
+    }
+
+    /// Local memory of a thread, `bytes` at a multiple of `align`.
+    pub(crate) fn new_local(&mut self, bytes: u64, align: u32, line: u32) -> LoadResult<u32> {
+        let at = u64::from(self.local_bytes).next_multiple_of(u64::from(align.max(1)));
+        let end = at.saturating_add(bytes);
+        if end > 512 << 10 {
+            return Err(LoadError::new(
+                line,
+                format!("local memory of {end} bytes a thread; at most 512 KiB"),
+            ));
+        }
+        self.local_bytes = end as u32;
+        Ok(at as u32)
+    }
+}

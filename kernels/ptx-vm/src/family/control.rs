@@ -1,0 +1,153 @@
+//! Branches, calls, the end: `bra brx ret exit call trap`.
+
+use crate::decode::{Encoded, Site};
+use crate::error::{Checked, LoadResult, Rule, Violation};
+use crate::program::{Family, Guard, Instruction, OPERANDS};
+use crate::registers::{LANES, Slot};
+use crate::syntax::{Operand, Symbol, Type};
+use crate::turn::{Flow, Turn};
+
+pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
+    match site.opcode() {
+        "bra" => branch(site),
+        "brx" => branch_table(site),
+        "ret" if !site.in_kernel() => {
+            plain(site)?;
+            site.emit_jump_to_end(Encoded::new(jump, Family::Control, &[]))
+        }
+        "ret" | "exit" => {
+            plain(site)?;
+            site.emit(Encoded::new(exit, Family::Control, &[]))
+        }
+        "trap" | "brkpt" => {
+            plain(site)?;
+            site.emit(Encoded::new(trap, Family::Control, &[]))
+        }
+        "nanosleep" => {
+            site.modifiers().take_last_type()?;
+            site.source(0, Type::U32)?;
+            site.emit(Encoded::new(poll, Family::Control, &[]))
+        }
+        _ => call(site),
+    }
+}
+
+/// No operands; `.uni` at most.
+fn plain(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
+    site.expect_operands(0)?;
+    let mut modifiers = site.modifiers();
+    modifiers.take("uni");
+    modifiers.finish()
+}
+
+fn branch(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
+    site.expect_operands(1)?;
+    let mut modifiers = site.modifiers();
+    modifiers.take("uni");
+    modifiers.finish()?;
+    let target = site.operand(0)?;
+    site.emit_jump(Encoded::new(jump, Family::Control, &[]), target)
+}
+
+/// `brx.idx %r, {targets}`: the parser puts the target list in the place of its name.
+fn branch_table(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
+    site.expect_operands(2)?;
+    let mut modifiers = site.modifiers();
+    modifiers.take("uni");
+    if !modifiers.take("idx") {
+        return Err(site.error("expected brx.idx"));
+    }
+    modifiers.finish()?;
+    let index = site.source(0, Type::U32)?;
+    let Operand::Vector(targets) = site.operand(1)? else {
+        return Err(site.error("expected the name of a .branchtargets list"));
+    };
+    site.emit_jump_table(Encoded::new(jump_by_table, Family::Control, &[index]), targets)
+}
+
+fn call(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
+    let mut modifiers = site.modifiers();
+    modifiers.take("uni");
+    modifiers.finish()?;
+    let operands = &site.instruction.operands;
+    let (returns, rest): (&[Operand<'_>], _) = match operands.split_first() {
+        Some((Operand::List(returns), rest)) => (returns, rest),
+        _ => (&[], operands.as_slice()),
+    };
+    let (index, arguments): (_, &[Operand<'_>]) =
+        match rest {
+            [Operand::Symbol { symbol: Symbol::Function(index), .. }] => (*index, &[]),
+            [Operand::Symbol { symbol: Symbol::Function(index), .. }, Operand::List(arguments)] => {
+                (*index, arguments)
+            }
+            _ => return Err(site.error(
+                "expected call (results), function, (arguments): indirect calls are not supported",
+            )),
+        };
+    let function = site.function(index).ok_or_else(|| site.error("unknown function"))?;
+    let bind = |operands: &[Operand<'_>]| {
+        operands.iter().map(|o| site.argument(o)).collect::<LoadResult<Vec<_>>>()
+    };
+    let (arguments, returns) = (bind(arguments)?, bind(returns)?);
+    if (arguments.len(), returns.len()) != (function.parameters.len(), function.returns.len()) {
+        return Err(site.error(format!(
+            "{} takes {} arguments and gives {} results",
+            function.name,
+            function.parameters.len(),
+            function.returns.len()
+        )));
+    }
+    if site.instruction.guard.is_some() {
+        return guarded_call(site, index, arguments, returns);
+    }
+    site.write_out(index, arguments, returns)
+}
+
+/// The lanes whose guard does not hold jump over what is written out.
+fn guarded_call(
+    site: &mut Site<'_, '_, '_>,
+    index: u32,
+    arguments: Vec<crate::decode::Binding>,
+    returns: Vec<crate::decode::Binding>,
+) -> LoadResult<()> {
+    let at = site.emit_inverted(Encoded::new(jump, Family::Control, &[]))?;
+    site.write_out(index, arguments, returns)?;
+    site.land(at);
+    Ok(())
+}
+
+/// What stands behind a kernel's last instruction.
+pub fn end() -> Instruction {
+    let operands = [Slot::default(); OPERANDS];
+    Instruction { run: exit, guard: Guard::Always, operands, number: 0, detail: 0, list: (0, 0) }
+}
+
+fn jump(_: &mut Turn<'_>, instruction: &Instruction, _: u32) -> Checked<Flow> {
+    Ok(Flow::Jump(instruction.number as u32))
+}
+
+fn jump_by_table(turn: &mut Turn<'_>, instruction: &Instruction, mask: u32) -> Checked<Flow> {
+    let index = turn.registers.get::<u32>(instruction.operands[0]);
+    let targets = turn.launch.list(instruction.list);
+    for lane in (0..LANES).filter(|lane| mask >> lane & 1 == 1) {
+        let Some(target) = targets.get(index[lane] as usize) else {
+            let message =
+                format!("brx.idx with index {} of a list of {} labels", index[lane], targets.len());
+            return Err(Box::new(Violation::by(Rule::Trap, lane as u32, message)));
+        };
+        turn.targets[lane] = target.0;
+    }
+    Ok(Flow::JumpEach)
+}
+
+fn exit(_: &mut Turn<'_>, _: &Instruction, _: u32) -> Checked<Flow> {
+    Ok(Flow::Exit)
+}
+
+fn trap(_: &mut Turn<'_>, _: &Instruction, mask: u32) -> Checked<Flow> {
+    Err(Box::new(Violation::by(Rule::Trap, mask.trailing_zeros(), "the kernel ran into a trap")))
+}
+
+fn poll(_: &mut Turn<'_>, _: &Instruction, _: u32) -> Checked<Flow> {
+    Ok(Flow::Poll)
+}

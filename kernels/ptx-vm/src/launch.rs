@@ -1,0 +1,165 @@
+//! A launch: a kernel, its grid and arguments, and the rules it runs under.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::block::Crew;
+use crate::error::{Fault, Rule, Thread, Violation};
+use crate::profile::Profile;
+use crate::program::{Kernel, Program};
+use crate::registers::Slot;
+use crate::target::Target;
+
+/// What the machine checks and how it runs.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Host threads that blocks are spread over.
+    pub threads: usize,
+    /// Reads of memory nobody wrote are faults.
+    pub written: bool,
+    /// Unordered accesses to one word are faults.
+    pub races: bool,
+    /// Sectors, cache and bank conflicts are counted.
+    pub counts: bool,
+    /// Seed of a random order of warps; asynchronous effects then come as late as they may.
+    pub adversarial: Option<u64>,
+    /// Warp instructions a block may run.
+    pub instruction_limit: Option<u64>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+        Self {
+            threads,
+            written: true,
+            races: false,
+            counts: false,
+            adversarial: None,
+            instruction_limit: None,
+        }
+    }
+}
+
+/// Grid, block and dynamic shared memory of a launch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dimensions {
+    pub grid: [u32; 3],
+    pub block: [u32; 3],
+    pub dynamic_shared: u32,
+}
+
+/// A launch while it runs: what all blocks see.
+pub struct Launch<'a> {
+    pub program: &'a Program,
+    pub kernel: &'a Kernel,
+    pub grid: [u32; 3],
+    pub block: [u32; 3],
+    pub dynamic_shared: u32,
+    pub parameters: &'a [u8],
+    pub options: &'a Options,
+}
+
+impl<'a> Launch<'a> {
+    /// Checks a launch against the kernel and the target.
+    ///
+    /// # Errors
+    /// [`Rule::Launch`]: what exceeds which limit.
+    pub fn new(
+        program: &'a Program,
+        kernel: &'a Kernel,
+        dimensions: Dimensions,
+        parameters: &'a [u8],
+        options: &'a Options,
+        target: &Target,
+    ) -> Result<Self, Box<Fault>> {
+        let Dimensions { grid, block, dynamic_shared } = dimensions;
+        let launch = Self { program, kernel, grid, block, dynamic_shared, parameters, options };
+        match target.refuses(kernel, dimensions, parameters.len()) {
+            None => Ok(launch),
+            Some(message) => {
+                Err(Box::new(launch.fault(&Violation::new(Rule::Launch, message), None, None)))
+            }
+        }
+    }
+
+    /// Runs all blocks, spread over host threads.
+    ///
+    /// # Errors
+    /// The first rule that was broken; of several blocks' faults the one of the lowest block.
+    pub fn run(&self) -> Result<Profile, Box<Fault>> {
+        let blocks = self.grid.iter().map(|&n| u64::from(n)).product::<u64>();
+        let workers = (self.options.threads.max(1) as u64).min(blocks);
+        let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+        let results = Mutex::new((Profile::new(self.kernel.code.len()), None::<(u64, Box<Fault>)>));
+        let work = || {
+            let mut crew = Crew::new(self);
+            while !stop.load(Ordering::Relaxed) {
+                let block = next.fetch_add(1, Ordering::Relaxed);
+                if block >= blocks {
+                    break;
+                }
+                if let Err(fault) = crew.run(self, block) {
+                    stop.store(true, Ordering::Relaxed);
+                    let mut results = results.lock().unwrap_or_else(|e| e.into_inner());
+                    if results.1.as_ref().is_none_or(|(other, _)| block < *other) {
+                        results.1 = Some((block, fault));
+                    }
+                }
+            }
+            results.lock().unwrap_or_else(|e| e.into_inner()).0.add(&crew.into_profile());
+        };
+        match workers {
+            1 => work(),
+            _ => std::thread::scope(|scope| {
+                for _ in 0..workers {
+                    scope.spawn(work);
+                }
+            }),
+        }
+        match results.into_inner().unwrap_or_else(|e| e.into_inner()) {
+            (_, Some((_, fault))) => Err(fault),
+            (profile, None) => Ok(profile),
+        }
+    }
+
+    /// Threads of a block.
+    pub fn threads(&self) -> u32 {
+        self.block.iter().product()
+    }
+
+    /// Position in the block of its thread number `linear`.
+    pub fn thread(&self, linear: u32) -> [u32; 3] {
+        let [x, y, _] = self.block;
+        [linear % x, linear / x % y, linear / (x * y)]
+    }
+
+    /// Slots beyond those an instruction holds itself.
+    #[inline(always)]
+    pub fn list(&self, (first, count): (u32, u32)) -> &[Slot] {
+        &self.kernel.lists[first as usize..][..count as usize]
+    }
+
+    pub fn over_limit(&self, instructions: u64) -> bool {
+        self.options.instruction_limit.is_some_and(|limit| instructions > limit)
+    }
+
+    /// A broken rule with all that is known of its place.
+    pub fn fault(&self, violation: &Violation, pc: Option<u32>, thread: Option<Thread>) -> Fault {
+        let origin = pc.and_then(|pc| self.kernel.origins.get(pc as usize));
+        let line = origin.map_or(0, |o| o.line);
+        let text = (line as usize).checked_sub(1).and_then(|i| self.program.lines.get(i));
+        let source = origin.and_then(|o| o.source);
+        Fault {
+            rule: violation.rule,
+            message: violation.message.clone(),
+            kernel: self.kernel.name.clone(),
+            line,
+            text: text.map_or(String::new(), |t| t.trim().to_owned()),
+            source: source
+                .and_then(|(file, line)| Some((self.program.files.get(&file)?.clone(), line))),
+            thread,
+            address: violation.address,
+        }
+    }
+}
