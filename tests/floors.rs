@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Rooms by floor, from the ground up.
 const FLOORS: [&[&str]; 8] = [
     &["error", "file", "shape", "scalar", "write", "rng"],
-    &["cpu", "data", "weights"],
+    &["cpu", "cuda", "data", "weights"],
     &["op"],
     &["graph", "optim"],
     &["exec", "nn"],

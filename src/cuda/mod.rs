@@ -1,0 +1,3 @@
+//! What runs the graph on CUDA devices stands on.
+
+pub mod kernels;
