@@ -1,3 +1,6 @@
-//! What runs the graph on CUDA devices stands on.
+//! Index: what runs the graph on CUDA devices stands on.
 
+pub mod arguments;
+pub mod device;
 pub mod kernels;
+pub mod library;
