@@ -4,3 +4,4 @@ pub mod arguments;
 pub mod device;
 pub mod kernels;
 pub mod library;
+pub mod precision;
