@@ -2,6 +2,7 @@
 
 pub mod barrier;
 pub mod control;
+pub mod exchange;
 pub mod moves;
 
 use crate::decode::Site;
@@ -17,6 +18,7 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
             control::decode(site)
         }
         "bar" | "barrier" => barrier::decode(site),
+        "shfl" | "vote" | "match" | "redux" | "activemask" | "elect" => exchange::decode(site),
         "mov" => moves::decode(site),
         other => Err(site.error(format!("unknown instruction {other}"))),
     }
