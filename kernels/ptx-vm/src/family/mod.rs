@@ -1,6 +1,7 @@
 //! The instructions, one file a family: each decodes its own and says what it does for the lanes of a warp.
 
 pub mod address;
+pub mod atomic;
 pub mod barrier;
 pub mod control;
 pub mod exchange;
@@ -22,6 +23,7 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
         }
         "bar" | "barrier" => barrier::decode(site),
         "shfl" | "vote" | "match" | "redux" | "activemask" | "elect" => exchange::decode(site),
+        "atom" | "red" => atomic::decode(site),
         "ld" | "ldu" | "st" => transfer::decode(site),
         "cvta" | "isspacep" | "prefetch" | "prefetchu" | "discard" | "applypriority" => {
             address::decode(site)
