@@ -1,32 +1,39 @@
 // Linear layer with its epilogue, forward and backward (equations: src/op/linear/mod.rs).
 //
 // A block of 256 threads makes 128 x 128 of a product, in bf16 on tensor cores with 48 KB of shared memory, in
-// f32 with 32 KB (common/gemm*.cuh); bias, activation and residual are applied before anything is written. The
-// weight's gradient is summed over parts of the rows, which a second kernel adds in order.
+// f32 with 33 KB; where it is called small, 128 threads make 64 x 64 with 24 KB (common/gemm*.cuh). Bias,
+// activation and residual are applied before anything is written. The weight's gradient is summed over parts
+// of the rows, which a second kernel adds in order.
 // Limits: rows, outputs and inputs from 1 to 2^30, 65535 tiles of rows; any alignment.
 
 #include "common/activation.cuh"
 #include "common/gemm_bf16.cuh"
 #include "common/gemm_f32.cuh"
 
-// The product of a precision, and the depth of its steps.
-template <Lies FIRST, Lies SECOND, typename Finish>
-__device__ inline void product(const bf16 *first, const bf16 *second, const GemmTask &task, Finish finish) {
-  gemm_bf16::product<FIRST, SECOND>(first, second, task, finish);
+// first * second [rows, columns] by tiles of SIDE, in the precision of the operands.
+template <int SIDE, Lies FIRST, Lies SECOND, typename Finish>
+__device__ inline void product(const bf16 *first, const bf16 *second, int rows, int columns, int depth,
+                               Finish finish) {
+  const GemmTask task(rows, columns, depth, SIDE, gemm_bf16::STEP);
+  gemm_bf16::product<SIDE, FIRST, SECOND>(first, second, task, finish);
 }
-template <Lies FIRST, Lies SECOND, typename Finish>
-__device__ inline void product(const float *first, const float *second, const GemmTask &task, Finish finish) {
+template <int SIDE, Lies FIRST, Lies SECOND, typename Finish>
+__device__ inline void product(const float *first, const float *second, int rows, int columns, int depth,
+                               Finish finish) {
+  static_assert(SIDE == gemm_f32::SIDE, "f32 has one size of tiles");
+  const GemmTask task(rows, columns, depth, SIDE, gemm_f32::STEP);
   gemm_f32::product<FIRST, SECOND>(first, second, task, finish);
 }
-template <typename T> constexpr int STEP = sizeof(T) == 2 ? gemm_bf16::STEP : gemm_f32::STEP;
 
-template <typename T>
+constexpr int LARGE = 128, SMALL = 64;
+
+template <int SIDE, typename T>
 __device__ inline void forward(const T *inp, const T *weight, const float *bias, const T *residual, T *out,
                                T *pre, int rows, int outputs, int inputs, int activation) {
   const bool all_aligned = aligned<FOUR>(out, outputs) && aligned<FOUR>(pre, outputs) &&
                            aligned<FOUR>(residual, outputs) && aligned<FOUR>(bias, FOUR);
-  product<Lies::BY_DEPTH, Lies::BY_DEPTH>(
-      inp, weight, GemmTask(rows, outputs, inputs, STEP<T>), [&](int row, int column, float(&values)[FOUR]) {
+  product<SIDE, Lies::BY_DEPTH, Lies::BY_DEPTH>(
+      inp, weight, rows, outputs, inputs, [&](int row, int column, float(&values)[FOUR]) {
         const size_t at = static_cast<size_t>(row) * outputs + column;
         const int count = min(outputs - column, FOUR);
         const bool whole = all_aligned && count == FOUR;
@@ -62,11 +69,11 @@ template <typename T> struct Gradient {
 };
 
 // forward: pre = inp weight^T + bias
-template <typename T>
+template <int SIDE, typename T>
 __device__ inline void backward_input(const T *dpre, const T *weight, T *dinp, int rows, int outputs,
                                       int inputs, bool add) {
-  product<Lies::BY_DEPTH, Lies::BY_OTHER>(dpre, weight, GemmTask(rows, inputs, outputs, STEP<T>),
-                                          Gradient<T>{dinp, inputs, add});
+  product<SIDE, Lies::BY_DEPTH, Lies::BY_OTHER>(dpre, weight, rows, inputs, outputs,
+                                                Gradient<T>{dinp, inputs, add});
 }
 
 // forward: pre = inp weight^T + bias
@@ -74,8 +81,8 @@ template <typename T>
 __device__ inline void backward_weight(const T *dpre, const T *inp, float *to, int rows, int outputs,
                                        int inputs, bool add) {
   to += static_cast<size_t>(blockIdx.z) * outputs * inputs;
-  product<Lies::BY_OTHER, Lies::BY_OTHER>(dpre, inp, GemmTask(outputs, inputs, rows, STEP<T>),
-                                          Gradient<float>{to, inputs, add});
+  product<LARGE, Lies::BY_OTHER, Lies::BY_OTHER>(dpre, inp, outputs, inputs, rows,
+                                                 Gradient<float>{to, inputs, add});
 }
 
 template <typename T>
@@ -109,16 +116,22 @@ __device__ inline void backward_epilogue(const T *dout, const T *saved, T *dpre,
 
 // inp [rows, inputs], weight [outputs, inputs], out [rows, outputs]; null for what there is not: bias
 // [outputs], residual and pre [rows, outputs]. `activation` is 0 for none, 1 for ReLU, 2 for GELU.
-// Grid: (ceil(outputs / 128), ceil(rows / 128)) blocks of 256 threads.
-extern "C" __global__ __launch_bounds__(GEMM_THREADS, 2) void
+// Grid: (ceil(outputs / 128), ceil(rows / 128)) blocks of 256 threads; for small ones tiles of 64 and 128 threads.
+extern "C" __global__ __launch_bounds__(gemm_threads(LARGE), 2) void
 linear_forward_f32(const float *inp, const float *weight, const float *bias, const float *residual,
                    float *out, float *pre, int rows, int outputs, int inputs, int activation) {
-  forward(inp, weight, bias, residual, out, pre, rows, outputs, inputs, activation);
+  forward<LARGE>(inp, weight, bias, residual, out, pre, rows, outputs, inputs, activation);
 }
-extern "C" __global__ __launch_bounds__(GEMM_THREADS, 2) void
+extern "C" __global__ __launch_bounds__(gemm_threads(LARGE), 2) void
 linear_forward_bf16(const bf16 *inp, const bf16 *weight, const float *bias, const bf16 *residual, bf16 *out,
                     bf16 *pre, int rows, int outputs, int inputs, int activation) {
-  forward(inp, weight, bias, residual, out, pre, rows, outputs, inputs, activation);
+  forward<LARGE>(inp, weight, bias, residual, out, pre, rows, outputs, inputs, activation);
+}
+
+extern "C" __global__ __launch_bounds__(gemm_threads(SMALL), 4) void
+linear_forward_small_bf16(const bf16 *inp, const bf16 *weight, const float *bias, const bf16 *residual,
+                          bf16 *out, bf16 *pre, int rows, int outputs, int inputs, int activation) {
+  forward<SMALL>(inp, weight, bias, residual, out, pre, rows, outputs, inputs, activation);
 }
 
 // What dout decides alone. dpre = dout activation'(pre) [rows, outputs], written if there is an activation
@@ -143,26 +156,33 @@ linear_backward_bias_sum_f32(const float *partial, float *dbias, int chunks, int
   if (threadIdx.x < WARP && output < outputs) put(dbias + output, sum, add != 0);
 }
 
-// dinp [rows, inputs] (+)= dpre weight. Grid: (ceil(inputs / 128), ceil(rows / 128)) blocks of 256 threads.
-extern "C" __global__ __launch_bounds__(GEMM_THREADS, 2) void
+// dinp [rows, inputs] (+)= dpre weight. Grid: (ceil(inputs / 128), ceil(rows / 128)) blocks of 256 threads; for
+// small ones tiles of 64 and 128 threads.
+extern "C" __global__ __launch_bounds__(gemm_threads(LARGE), 2) void
 linear_backward_input_f32(const float *dpre, const float *weight, float *dinp, int rows, int outputs,
                           int inputs, int add) {
-  backward_input(dpre, weight, dinp, rows, outputs, inputs, add != 0);
+  backward_input<LARGE>(dpre, weight, dinp, rows, outputs, inputs, add != 0);
 }
-extern "C" __global__ __launch_bounds__(GEMM_THREADS, 2) void
+extern "C" __global__ __launch_bounds__(gemm_threads(LARGE), 2) void
 linear_backward_input_bf16(const bf16 *dpre, const bf16 *weight, bf16 *dinp, int rows, int outputs,
                            int inputs, int add) {
-  backward_input(dpre, weight, dinp, rows, outputs, inputs, add != 0);
+  backward_input<LARGE>(dpre, weight, dinp, rows, outputs, inputs, add != 0);
+}
+
+extern "C" __global__ __launch_bounds__(gemm_threads(SMALL), 4) void
+linear_backward_input_small_bf16(const bf16 *dpre, const bf16 *weight, bf16 *dinp, int rows, int outputs,
+                                 int inputs, int add) {
+  backward_input<SMALL>(dpre, weight, dinp, rows, outputs, inputs, add != 0);
 }
 
 // dpre^T inp over part z of the rows, to [z][outputs, inputs]: with one part it is dweight, with more the partial
 // sums, which are set. Grid: (ceil(inputs / 128), ceil(outputs / 128), parts) blocks of 256 threads.
-extern "C" __global__ __launch_bounds__(GEMM_THREADS, 2) void
+extern "C" __global__ __launch_bounds__(gemm_threads(LARGE), 2) void
 linear_backward_weight_f32(const float *dpre, const float *inp, float *to, int rows, int outputs, int inputs,
                            int add) {
   backward_weight(dpre, inp, to, rows, outputs, inputs, add != 0);
 }
-extern "C" __global__ __launch_bounds__(GEMM_THREADS, 2) void
+extern "C" __global__ __launch_bounds__(gemm_threads(LARGE), 2) void
 linear_backward_weight_bf16(const bf16 *dpre, const bf16 *inp, float *to, int rows, int outputs, int inputs,
                             int add) {
   backward_weight(dpre, inp, to, rows, outputs, inputs, add != 0);
@@ -170,9 +190,9 @@ linear_backward_weight_bf16(const bf16 *dpre, const bf16 *inp, float *to, int ro
 
 // dweight (+)= the parts' sums in their order, four elements a thread; `count` is outputs * inputs, below 2^31.
 // Grid: ceil(count / 1024) blocks of 256 threads.
-extern "C" __global__ __launch_bounds__(GEMM_THREADS) void
+extern "C" __global__ __launch_bounds__(256) void
 linear_backward_weight_sum_f32(const float *partial, float *dweight, int parts, int count, int add) {
-  const int at = (blockIdx.x * GEMM_THREADS + threadIdx.x) * FOUR, there = min(count - at, FOUR);
+  const int at = (blockIdx.x * 256 + threadIdx.x) * FOUR, there = min(count - at, FOUR);
   if (there <= 0) return;
   const bool whole = there == FOUR && aligned<FOUR>(partial, count) && aligned<FOUR>(dweight, FOUR);
   float sum[FOUR] = {};

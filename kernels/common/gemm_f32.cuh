@@ -11,31 +11,32 @@
 
 namespace gemm_f32 {
 
+constexpr int SIDE = 128;
 constexpr int STEP = 16;
-constexpr int LINE = TILE + FOUR;
+constexpr int LINE = SIDE + FOUR;
 constexpr int OPERAND = LINE * STEP;
-static_assert(4 * OPERAND * sizeof(float) >= HALF_BYTES, "the result's half tile takes the operands' place");
+static_assert(4 * OPERAND * sizeof(float) >= HALF_BYTES<SIDE>, "the result's half tile takes the operands' place");
 
-// Brings an operand into shared memory, step by step: a thread the numbers that lie GEMM_THREADS apart.
+// Brings an operand into shared memory, step by step: a thread every 256th number.
 template <Lies LIES> struct Loader {
   static constexpr bool BY_DEPTH = LIES == Lies::BY_DEPTH;
-  static constexpr int LENGTH = BY_DEPTH ? STEP : TILE; // of a line of the step as it lies in global memory
+  static constexpr int LENGTH = BY_DEPTH ? STEP : SIDE; // of a line of the step as it lies in global memory
   const float *data, *from;
   int others, left; // in the operand from this thread's first number on, in both directions
   int stride;
 
   __device__ Loader(const float *data_, int others_, int depth, int other, int begin) : data(data_) {
-    const int o = other + (BY_DEPTH ? threadIdx.x / STEP : threadIdx.x % TILE);
-    const int d = begin + (BY_DEPTH ? threadIdx.x % STEP : threadIdx.x / TILE);
+    const int o = other + (BY_DEPTH ? threadIdx.x / STEP : threadIdx.x % SIDE);
+    const int d = begin + (BY_DEPTH ? threadIdx.x % STEP : threadIdx.x / SIDE);
     others = others_ - o, left = depth - d, stride = BY_DEPTH ? depth : others_;
     from = data + (BY_DEPTH ? static_cast<size_t>(o) * stride + d : static_cast<size_t>(d) * stride + o);
   }
 
   __device__ void next(float *to) {
     to += BY_DEPTH ? threadIdx.x % STEP * LINE + threadIdx.x / STEP
-                   : threadIdx.x / TILE * LINE + threadIdx.x % TILE;
+                   : threadIdx.x / SIDE * LINE + threadIdx.x % SIDE;
 #pragma unroll
-    for (int i = 0; i < TILE * STEP; i += GEMM_THREADS) {
+    for (int i = 0; i < SIDE * STEP; i += gemm_threads(SIDE)) {
       const int line = i / LENGTH;
       const bool there = BY_DEPTH ? line < others && left > 0 : others > 0 && line < left;
       const float *const at = there ? from + static_cast<size_t>(line) * stride : data;
@@ -64,14 +65,14 @@ __device__ inline void product(const float *first, const float *second, const Ge
     if (step + 1 < steps) a.next(operand(step + 1, 0)), b.next(operand(step + 1, 1));
     copy_commit();
     if (step < 0) continue;
-    const float *const x = operand(step, 0) + row, *const y = operand(step, 1) + column;
+    const unsigned x = shared_address(operand(step, 0) + row), y = shared_address(operand(step, 1) + column);
 #pragma unroll
     for (int depth = 0; depth < STEP; ++depth) {
       float p[2][FOUR], q[2][FOUR];
 #pragma unroll
       for (int i = 0; i < 2; ++i) {
-        load<float, FOUR>(x + depth * LINE + i * FOUR, p[i]);
-        load<float, FOUR>(y + depth * LINE + i * (TILE / 2), q[i]);
+        load_shared(p[i], x + (depth * LINE + i * FOUR) * sizeof(float));
+        load_shared(q[i], y + (depth * LINE + i * (SIDE / 2)) * sizeof(float));
       }
 #pragma unroll
       for (int i = 0; i < 8; ++i)
@@ -86,10 +87,10 @@ __device__ inline void product(const float *first, const float *second, const Ge
     for (int i = 0; i < 8; ++i)
 #pragma unroll
       for (int j = 0; j < 2; ++j)
-        *reinterpret_cast<float4 *>(half + in_half(row % HALF_ROWS + i, column + j * (TILE / 2))) =
+        *reinterpret_cast<float4 *>(half + in_half<SIDE>(row % (SIDE / 2) + i, column + j * (SIDE / 2))) =
             make_float4(sums[i][j * 4], sums[i][j * 4 + 1], sums[i][j * 4 + 2], sums[i][j * 4 + 3]);
   };
-  finish_tile(shared, task, put, finish);
+  finish_tile<SIDE>(shared, task, put, finish);
 }
 
 } // namespace gemm_f32

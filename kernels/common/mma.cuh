@@ -1,4 +1,5 @@
-// The instructions of tensor cores and of copies that run beside them: the only inline PTX.
+// The instructions of tensor cores and of copies that run beside them, and what else is written as
+// inline PTX.
 #pragma once
 
 // Where a pointer into shared memory points, as these instructions want it.
@@ -25,6 +26,15 @@ __device__ inline void copy_commit() { asm volatile("cp.async.commit_group;" :::
 // Waits until at most the PENDING latest groups of this thread are under way.
 template <int PENDING> __device__ inline void copy_wait() {
   asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
+}
+
+// Four numbers. In a long row of ordinary loads from shared memory nvcc now and then loads some of them
+// twice, not always the same, and its PTX would not be the same each time.
+__device__ inline void load_shared(float (&to)[4], unsigned at) {
+  asm volatile("ld.shared.v4.f32 {%0, %1, %2, %3}, [%4];"
+               : "=f"(to[0]), "=f"(to[1]), "=f"(to[2]), "=f"(to[3])
+               : "r"(at)
+               : "memory");
 }
 
 // Four 8x8 matrices of 16 bits; lane l gives the address of row l % 8 of matrix l / 8. Of each, lane l
