@@ -93,7 +93,7 @@ __device__ inline void backward_epilogue(const T *dout, const T *saved, T *dpre,
   const bool whole = work.count == FOUR && aligned<FOUR>(dout, outputs) && aligned<FOUR>(saved, outputs) &&
                      aligned<FOUR>(dpre, outputs) && aligned<FOUR>(dresidual, outputs);
   float sums[1][FOUR] = {};
-#pragma unroll 2
+#pragma unroll 1
   for (int row = work.row; row < work.end; row += COLUMN_WARPS) {
     const size_t at = static_cast<size_t>(row) * outputs + work.column;
     float d[FOUR];

@@ -117,5 +117,10 @@ for again in 1 2 3; do
     fail "nvcc does not make the same PTX of it each time: write that kernel another way"
 done
 mkdir -p "$root/kernels/ptx"
-rm -f "$root"/kernels/ptx/*.ptx
-cp -r "$scratch/ptx/." "$root/kernels/ptx/"
+for old in "$root"/kernels/ptx/*.ptx; do
+  [ -e "$scratch/ptx/$(basename "$old")" ] || rm -f "$old"
+done
+for made in "$scratch"/ptx/*.ptx; do # what is the same keeps its time, and nothing is built again for it
+  [ -e "$made" ] || continue
+  cmp --silent "$made" "$root/kernels/ptx/$(basename "$made")" || cp "$made" "$root/kernels/ptx/"
+done
