@@ -85,7 +85,8 @@ fn conversion(
     if rounding.0 == Rounding::Away && to.float() != Some(Format::TF32) {
         return refuse(".rna is for tf32");
     }
-    kind::permitted(from, to, rounding.0, flags).or_else(|what| refuse(what))?;
+    kind::permitted(from, to, rounding.0, flags)
+        .map_err(|what| format!("cvt to {to} from {from}: {what}"))?;
     Ok(Conversion { from, to, rounding: rounding.0, integral: rounding.1, flags })
 }
 
