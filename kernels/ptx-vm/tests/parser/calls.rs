@@ -34,7 +34,7 @@ fn results_name_and_arguments() {
     assert_eq!(instructions[0].parts, ["call", "uni"]);
     assert_eq!(instructions[0].line, 8);
     assert_eq!(operands[0], [list(vec![body(2)]), f.clone(), list(vec![body(0), body(1)])]);
-    assert_eq!(operands[1], [f.clone()]);
+    assert_eq!(operands[1], std::slice::from_ref(&f));
     let five = Operand::Immediate(ptx_vm::syntax::Immediate::Integer(5));
     let arguments = list(vec![five, Operand::Register(RegisterId(0))]);
     assert_eq!(operands[2], [list(vec![Operand::Sink]), f.clone(), arguments]);

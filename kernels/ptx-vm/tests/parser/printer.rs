@@ -1,5 +1,7 @@
-//! A module as PTX text again: names are made from numbers, scopes are gone, lines are lost.
+//! A module as PTX text again: names are made from numbers, those of labels from where they stand; scopes and lines
+//! are gone.
 
+use std::collections::HashSet;
 use std::fmt::Write;
 
 use ptx_vm::syntax::{
@@ -73,34 +75,39 @@ fn block(module: &Module<'_>, body: &Body<'_>) -> String {
         let name = symbol(module, Symbol::Body(index as u32));
         let _ = writeln!(text, "{};", self::variable(module, variable, &name));
     }
+    let places: HashSet<usize> = body.labels.iter().copied().collect();
     for at in 0..=body.instructions.len() {
-        for (label, _) in body.labels.iter().enumerate().filter(|&(_, &place)| place == at) {
-            let _ = writeln!(text, "L{label}:");
+        if places.contains(&at) {
+            let _ = writeln!(text, "L{at}:");
         }
         if let Some(instruction) = body.instructions.get(at) {
-            let _ = writeln!(text, "{}", self::instruction(module, instruction));
+            let _ = writeln!(text, "{}", self::instruction(module, body, instruction));
         }
     }
     text + "}\n"
 }
 
-fn instruction(module: &Module<'_>, instruction: &Instruction<'_>) -> String {
+fn instruction(module: &Module<'_>, body: &Body<'_>, instruction: &Instruction<'_>) -> String {
     let mut text = String::new();
     if let Some((file, line)) = instruction.source {
-        let _ = write!(text, ".loc {file} {line} 0\n");
+        let _ = writeln!(text, ".loc {file} {line} 0");
     }
     if let Some(guard) = instruction.guard {
         let _ = write!(text, "@{}r{} ", if guard.negated { "!" } else { "" }, guard.register.0);
     }
-    format!("{text}{} {};", instruction.parts.join("."), operands(module, &instruction.operands))
+    format!(
+        "{text}{} {};",
+        instruction.parts.join("."),
+        operands(module, body, &instruction.operands)
+    )
 }
 
-fn operands(module: &Module<'_>, operands: &[Operand<'_>]) -> String {
-    let texts: Vec<String> = operands.iter().map(|each| operand(module, each)).collect();
+fn operands(module: &Module<'_>, body: &Body<'_>, operands: &[Operand<'_>]) -> String {
+    let texts: Vec<String> = operands.iter().map(|each| operand(module, body, each)).collect();
     texts.join(", ")
 }
 
-fn operand(module: &Module<'_>, operand: &Operand<'_>) -> String {
+fn operand(module: &Module<'_>, body: &Body<'_>, operand: &Operand<'_>) -> String {
     match operand {
         Operand::Register(id) => format!("r{}", id.0),
         Operand::Not(id) => format!("!r{}", id.0),
@@ -110,15 +117,19 @@ fn operand(module: &Module<'_>, operand: &Operand<'_>) -> String {
         Operand::Symbol { symbol: it, offset } => format!("{}+{offset}", symbol(module, *it)),
         Operand::Address { base, offset } => format!("[{}]", address(module, *base, *offset)),
         Operand::Tensor { base, offset, coordinates } => {
-            let coordinates = operands(module, coordinates);
+            let coordinates = operands(module, body, coordinates);
             format!("[{}, {{{coordinates}}}]", address(module, *base, *offset))
         }
-        Operand::Vector(elements) => format!("{{{}}}", operands(module, elements)),
-        Operand::List(elements) => format!("({})", operands(module, elements)),
+        Operand::Vector(elements) => format!("{{{}}}", operands(module, body, elements)),
+        Operand::List(elements) => format!("({})", operands(module, body, elements)),
         Operand::Pair(pair) => {
-            format!("{}|{}", self::operand(module, &pair.0), self::operand(module, &pair.1))
+            format!(
+                "{}|{}",
+                self::operand(module, body, &pair.0),
+                self::operand(module, body, &pair.1)
+            )
         }
-        Operand::Label(id) => format!("L{}", id.0),
+        Operand::Label(id) => format!("L{}", body.labels[id.0 as usize]),
         Operand::Sink => "_".to_owned(),
     }
 }
