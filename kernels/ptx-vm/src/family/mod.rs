@@ -1,12 +1,19 @@
 //! The instructions, one file a family: each decodes its own and says what it does for the lanes of a warp.
 
 pub mod address;
+pub mod aligned;
 pub mod atomic;
 pub mod barrier;
 pub mod control;
+pub mod copy;
+pub mod copy_async;
 pub mod exchange;
 pub mod fence;
+pub mod fragments;
+pub mod matrix;
+pub mod mma;
 pub mod moves;
+pub mod pointer;
 pub mod transfer;
 
 use crate::decode::Site;
@@ -29,6 +36,9 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
             address::decode(site)
         }
         "fence" | "membar" => fence::decode(site),
+        "ldmatrix" | "stmatrix" | "movmatrix" => matrix::decode(site),
+        "cp" => copy::decode(site),
+        "mma" => mma::decode(site),
         "mov" => moves::decode(site),
         other => Err(site.error(format!("unknown instruction {other}"))),
     }
