@@ -134,6 +134,8 @@ impl Crew {
         let [gx, gy, _] = launch.grid.map(u64::from);
         self.block.index = [linear % gx, linear / gx % gy, linear / (gx * gy)].map(|i| i as u32);
         self.block.linear = linear;
+        let threads = launch.threads();
+        self.block.order = launch.options.races.then(|| Order::new(linear as u32, threads));
         self.block.barriers = Barriers::default();
         self.block.asynchronous.start(self.warps.len());
         if std::mem::replace(&mut self.used, true) {

@@ -5,6 +5,7 @@
 //! `4 e b + e t ..`, column `g`. Of C it has rows `g` and `8 + g`, columns `2 t` and `2 t + 1`. A register of all
 //! lanes is therefore a block of eight rows of A (or columns of B) in order.
 
+use crate::arithmetic::half::{from_f16, to_f16};
 use crate::registers::LANES;
 
 /// Numbers that are multiplied and summed: f32 (exact products, one rounding an addition) and i32.
@@ -77,32 +78,6 @@ format! {
 }
 format! { Signed: i32, 4, |word: u32, i: usize| i32::from((word >> (8 * i)) as i8) }
 format! { Unsigned: i32, 4, |word: u32, i: usize| i32::from((word >> (8 * i)) as u8) }
-
-/// Every f16 is a single.
-#[inline(always)]
-pub fn from_f16(bits: u16) -> f32 {
-    let magnitude = u32::from(bits & 0x7fff) << 13;
-    let sign = u32::from(bits & 0x8000) << 16;
-    // Subnormals too: the product moves the exponent by 127 - 15.
-    let scaled = (f32::from_bits(magnitude) * f32::from_bits((254 - 15) << 23)).to_bits();
-    let special = magnitude | 0x7f80_0000;
-    let unsigned = if magnitude >= 0x7c00 << 13 { special } else { scaled };
-    f32::from_bits(unsigned | sign)
-}
-
-/// To the nearest, ties to even; NaN becomes 0x7fff.
-#[inline(always)]
-pub fn to_f16(x: f32) -> u16 {
-    let bits = x.to_bits();
-    let (magnitude, sign) = (bits & 0x7fff_ffff, (bits >> 16) & 0x8000);
-    let normal =
-        magnitude.wrapping_sub(112 << 23).wrapping_add(0xfff + ((magnitude >> 13) & 1)) >> 13;
-    // 0.5 has the last place of an f16 subnormal: the addition rounds.
-    let subnormal = (f32::from_bits(magnitude) + 0.5).to_bits().wrapping_sub(0x3f00_0000);
-    let unsigned = if magnitude < 113 << 23 { subnormal } else { normal };
-    let unsigned = if magnitude >= 143 << 23 { 0x7c00 } else { unsigned };
-    if magnitude > 0x7f80_0000 { 0x7fff } else { (unsigned | sign) as u16 }
-}
 
 /// Sixteen rows of A: registers `2 b` and `2 b + 1` make columns `4 e b ..`.
 #[inline(always)]
