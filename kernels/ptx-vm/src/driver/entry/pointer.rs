@@ -137,6 +137,31 @@ impl<T: Copy> InOut<T> {
         Out(self.0).set(value)
     }
 
+    /// # Errors
+    /// `INVALID_VALUE`: null.
+    pub fn at(self, index: usize) -> Answer<T> {
+        In(self.0.cast_const()).at(index)
+    }
+
+    /// # Errors
+    /// `INVALID_VALUE`: null.
+    pub fn set_at(self, index: usize, value: T) -> Answer {
+        match self.0.is_null() {
+            true => Err(Status::INVALID_VALUE),
+            // SAFETY: valid for that many writes by the caller's promise.
+            false => {
+                unsafe { self.0.add(index).write_unaligned(value) };
+                Ok(())
+            }
+        }
+    }
+
+    /// # Errors
+    /// `INVALID_VALUE`: null although there are values.
+    pub fn at_least(self, count: usize) -> Answer {
+        if count > 0 && self.0.is_null() { Err(Status::INVALID_VALUE) } else { Ok(()) }
+    }
+
     /// The same place for values of another type.
     pub fn cast<U>(self) -> InOut<U> {
         InOut(self.0.cast())
