@@ -143,19 +143,18 @@ template <typename T>
 __device__ inline void backward_parameters(const T *dout, const T *inp, const float *mean,
                                            const float *rstd, float *partial, int rows, int channels) {
   const ColumnWork work(rows, channels);
-  const bool whole = work.count == COLUMNS_LANE && aligned<COLUMNS_LANE>(dout, channels) &&
-                     aligned<COLUMNS_LANE>(inp, channels);
-  float sums[2][COLUMNS_LANE] = {};
+  const bool whole = work.count == FOUR && aligned<FOUR>(dout, channels) && aligned<FOUR>(inp, channels);
+  float sums[2][FOUR] = {};
 #pragma unroll 2
   for (int row = work.row; row < work.end; row += COLUMN_WARPS) {
     const size_t at = static_cast<size_t>(row) * channels + work.column;
     const float m = mean[row], r = rstd[row];
-    float d[COLUMNS_LANE], x[COLUMNS_LANE];
-    load_columns(dout + at, work.count, whole, d);
-    load_columns(inp + at, work.count, whole, x);
+    float d[FOUR], x[FOUR];
+    load_four(dout + at, work.count, whole, d);
+    load_four(inp + at, work.count, whole, x);
     // forward: out = n weight + bias
 #pragma unroll
-    for (int i = 0; i < COLUMNS_LANE; ++i) sums[0][i] += d[i] * ((x[i] - m) * r), sums[1][i] += d[i];
+    for (int i = 0; i < FOUR; ++i) sums[0][i] += d[i] * ((x[i] - m) * r), sums[1][i] += d[i];
   }
   store_partial_sums<2>(sums, channels, partial);
 }

@@ -12,8 +12,8 @@ pub struct Target {
     pub name: &'static str,
     /// The name of its variant of `Compute` in `src/cuda/kernels.rs`.
     pub variant: &'static str,
-    /// What the header's `.version` is lowered to, so that older drivers take it. ptxas 12.0 judges
-    /// whether all instructions are in it; `kernels/nvcc.sh` asks it.
+    /// What the header's `.version` is lowered to: what the oldest drivers that the engine runs on
+    /// take. ptxas 12.0 judges whether all instructions are in it; `kernels/nvcc.sh` asks it.
     pub version: &'static str,
 }
 

@@ -17,49 +17,32 @@ __device__ inline float warp_sum(float value) {
 // of (column tiles, row chunks): a lane has four neighbouring columns, a warp every COLUMN_WARPS-th
 // row of the chunk. The second adds the chunks' sums. The order depends on the number of chunks alone.
 constexpr int COLUMN_WARPS = 8;
-constexpr int COLUMNS_LANE = 4;
-constexpr int COLUMNS_TILE = WARP * COLUMNS_LANE;
+constexpr int COLUMNS_TILE = WARP * FOUR;
 
 // Which columns and rows a thread of the first kernel sums.
 struct ColumnWork {
-  int column; // the first of COLUMNS_LANE
+  int column; // the first of FOUR
   int count;  // how many of them there are: 0 beyond the last
   int row, end;
 
   __device__ ColumnWork(int rows, int columns) {
-    column = blockIdx.x * COLUMNS_TILE + threadIdx.x % WARP * COLUMNS_LANE;
-    count = min(max(columns - column, 0), COLUMNS_LANE);
+    column = blockIdx.x * COLUMNS_TILE + threadIdx.x % WARP * FOUR;
+    count = min(max(columns - column, 0), FOUR);
     const int chunk = (rows + gridDim.y - 1) / gridDim.y;
     row = blockIdx.y * chunk + threadIdx.x / WARP;
     end = min(static_cast<int>(blockIdx.y + 1) * chunk, rows);
   }
 };
 
-// Four neighbouring columns of a row: at once where `whole` says that it can be done, else one by one
-// with zeros beyond the last.
-template <typename T>
-__device__ inline void load_columns(const T *at, int count, bool whole, float (&to)[COLUMNS_LANE]) {
-  if (whole) {
-    load<T, COLUMNS_LANE>(at, to);
-  } else {
-#pragma unroll
-    for (int i = 0; i < COLUMNS_LANE; ++i) {
-      float value[1] = {0.0f};
-      if (i < count) load<T, 1>(at + i, value);
-      to[i] = value[0];
-    }
-  }
-}
-
 // Adds the warps' sums in the order of the warps and writes them as this chunk's: `partial` is
 // [row chunks, SETS, columns]. Every thread of the block has to come here.
 template <int SETS>
-__device__ inline void store_partial_sums(const float (&sums)[SETS][COLUMNS_LANE], int columns,
+__device__ inline void store_partial_sums(const float (&sums)[SETS][FOUR], int columns,
                                           float *partial) {
   __shared__ alignas(16) float of_warps[COLUMN_WARPS][SETS][COLUMNS_TILE];
   const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
 #pragma unroll
-  for (int set = 0; set < SETS; ++set) store(&of_warps[warp][set][lane * COLUMNS_LANE], sums[set]);
+  for (int set = 0; set < SETS; ++set) store(&of_warps[warp][set][lane * FOUR], sums[set]);
   __syncthreads();
   for (int i = threadIdx.x; i < SETS * COLUMNS_TILE; i += COLUMN_WARPS * WARP) {
     const int set = i / COLUMNS_TILE, column = blockIdx.x * COLUMNS_TILE + i % COLUMNS_TILE;

@@ -103,3 +103,36 @@ __device__ inline void put(T *at, const float (&values)[WIDTH], bool add) {
 template <int WIDTH, typename T> __device__ inline bool aligned(const T *at, int stride) {
   return stride % WIDTH == 0 && reinterpret_cast<unsigned long long>(at) % (sizeof(T) * WIDTH) == 0;
 }
+
+// Four neighbouring numbers of a row, of which the last may be beyond its end: `count` of them are there.
+// `whole` says that all are, and aligned.
+constexpr int FOUR = 4;
+
+// Loads four, with zeros beyond the end.
+template <typename T>
+__device__ inline void load_four(const T *at, int count, bool whole, float (&to)[FOUR]) {
+  if (whole) {
+    load<T, FOUR>(at, to);
+  } else {
+#pragma unroll
+    for (int i = 0; i < FOUR; ++i) {
+      float value[1] = {0.0f};
+      if (i < count) load<T, 1>(at + i, value);
+      to[i] = value[0];
+    }
+  }
+}
+
+// Sets the four that are there, or adds to them.
+template <typename T>
+__device__ inline void put_four(T *at, int count, bool whole, const float (&values)[FOUR], bool add) {
+  if (whole) {
+    put<T, FOUR>(at, values, add);
+  } else {
+#pragma unroll
+    for (int i = 0; i < FOUR; ++i) {
+      const float value[1] = {values[i]};
+      if (i < count) put<T, 1>(at + i, value, add);
+    }
+  }
+}

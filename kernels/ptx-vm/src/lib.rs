@@ -17,6 +17,7 @@ pub mod launch;
 mod lexer;
 mod literal;
 pub mod memory;
+pub mod module;
 pub mod parser;
 pub mod profile;
 pub mod program;
