@@ -11,6 +11,7 @@
 pub mod barrier;
 pub mod block;
 pub mod decode;
+pub mod driver;
 pub mod error;
 pub mod family;
 pub mod launch;
@@ -26,5 +27,6 @@ pub mod registers;
 pub mod shapes;
 pub mod syntax;
 pub mod target;
+pub mod tensor_map;
 pub mod turn;
 pub mod warp;

@@ -59,7 +59,8 @@ impl State {
         match self.allocations.get(&address) {
             Some(allocation) if !allocation.going => Ok(()),
             _ => {
-                let text = format!("free of 0x{address:x}, which is not the start of a live allocation");
+                let text =
+                    format!("free of 0x{address:x}, which is not the start of a live allocation");
                 Err(refuse(Status::INVALID_VALUE, &text))
             }
         }

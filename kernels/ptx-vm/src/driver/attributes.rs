@@ -30,14 +30,32 @@ pub fn device_attribute(target: &Target, attribute: i32) -> Option<i32> {
         11 => i32::MAX,
         12 | 82 => REGISTERS as i32,
         // Clocks in kHz and bus widths as the GPU it stands in for has them.
-        13 => if hopper { 1_980_000 } else { 1_410_000 },
+        13 => {
+            if hopper {
+                1_980_000
+            } else {
+                1_410_000
+            }
+        }
         14 | 30 => 512,
         15 => 1,
         16 => target.multiprocessors as i32,
         31 | 32 | 35 | 41 | 78 | 79 | 80 | 90 => 1,
-        36 => if hopper { 2_619_000 } else { 1_215_000 },
+        36 => {
+            if hopper {
+                2_619_000
+            } else {
+                1_215_000
+            }
+        }
         37 => 5120,
-        38 => if hopper { 50 << 20 } else { 40 << 20 },
+        38 => {
+            if hopper {
+                50 << 20
+            } else {
+                40 << 20
+            }
+        }
         39 => target.threads_per_multiprocessor as i32,
         40 => 3,
         51 => 32,
@@ -48,7 +66,13 @@ pub fn device_attribute(target: &Target, attribute: i32) -> Option<i32> {
         97 => target.shared_most as i32,
         99 => 1,
         106 => MOST_BLOCKS as i32,
-        108 => if hopper { 31_457_280 } else { 26_214_400 },
+        108 => {
+            if hopper {
+                31_457_280
+            } else {
+                26_214_400
+            }
+        }
         109 => 128 << 20,
         111 => RESERVED_SHARED as i32,
         115 => 1,

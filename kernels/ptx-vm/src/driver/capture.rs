@@ -91,7 +91,8 @@ impl Capture {
     /// From here on `stream` comes after `nodes` too; it takes part if it did not.
     pub fn join(&mut self, stream: Handle, nodes: &[usize]) {
         let frontier = self.frontiers.entry(stream).or_default();
-        frontier.extend(nodes.iter().filter(|n| !frontier.contains(n)).copied().collect::<Vec<_>>());
+        frontier
+            .extend(nodes.iter().filter(|n| !frontier.contains(n)).copied().collect::<Vec<_>>());
     }
 
     /// Whether another stream than the origin has work that nothing of the origin comes after.

@@ -1,11 +1,10 @@
 //! The one machine of a process: its memory, its objects, and the thread-safe way through them.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, RwLock};
 
-use crate::driver::counts::Counted;
+use crate::driver::counts::{self, Counted};
 use crate::driver::operation::KernelCall;
 use crate::driver::queue::{MOST_WAITING, Step};
 use crate::driver::settings::Settings;
@@ -34,8 +33,7 @@ pub struct Machine {
     state: Mutex<State>,
     /// Told whenever a piece of work has run.
     ran: Condvar,
-    /// By kernel name.
-    pub counted: Mutex<BTreeMap<String, Counted>>,
+    counted: Mutex<Vec<Counted>>,
 }
 
 /// Makes the machine, once.
@@ -54,7 +52,7 @@ pub fn initialise() -> Answer {
         settings: RwLock::new(settings),
         state: Mutex::new(State::default()),
         ran: Condvar::new(),
-        counted: Mutex::new(BTreeMap::new()),
+        counted: Mutex::new(Vec::new()),
     });
     Ok(())
 }
@@ -132,11 +130,14 @@ impl Machine {
         self.state.lock().unwrap_or_else(|e| e.into_inner())
     }
 
-    /// Adds a launch to what `ptxvm_counts` gives.
+    /// What `ptxvm_counts` gives.
+    pub fn counted(&self) -> MutexGuard<'_, Vec<Counted>> {
+        self.counted.lock().unwrap_or_else(|e| e.into_inner())
+    }
+
+    /// Adds a launch to it.
     pub fn count(&self, call: &KernelCall, profile: &Profile) {
-        let mut counted = self.counted.lock().unwrap_or_else(|e| e.into_inner());
-        let entry = counted.entry(call.kernel.name.clone()).or_default();
-        entry.add(&call.program, &call.kernel, profile);
+        counts::add(&mut self.counted(), &call.program, &call.kernel, profile);
     }
 
     /// Whether work waits for its last legal moment.
@@ -155,7 +156,7 @@ impl Machine {
         loop {
             let state = self.lock();
             match state.queue.oldest() {
-                Some(oldest) if state.queue.len() > MOST_WAITING => {
+                Some(oldest) if state.queue.count() > MOST_WAITING => {
                     drop(state);
                     self.finish(&[oldest])?;
                 }

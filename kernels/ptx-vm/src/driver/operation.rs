@@ -73,8 +73,6 @@ pub enum Operation {
     Record(Arc<OnceLock<Instant>>),
     /// Gives an allocation back.
     Free(u64),
-    /// Only an order.
-    Nothing,
 }
 
 impl Operation {
@@ -107,7 +105,6 @@ impl Operation {
                 machine.lock().forget_allocation(*address);
                 machine.memory.free(*address).map_err(|e| memory_error("free", &e))
             }
-            Operation::Nothing => Ok(()),
         }
     }
 
@@ -134,15 +131,14 @@ impl Operation {
 impl KernelCall {
     fn run(&self, machine: &Machine) -> Answer {
         let options = machine.settings().options;
-        let view = machine.memory.view();
         let launch = Launch::new(
             &self.program,
             &self.kernel,
             self.dimensions,
             &self.parameters,
+            machine.memory.view(),
             &options,
             &machine.target,
-            &view,
         );
         match launch.and_then(|launch| launch.run()) {
             Ok(profile) => {

@@ -74,7 +74,8 @@ impl State {
         let legacy = self.contexts.get(context)?.legacy;
         if stream == legacy {
             self.refuse_implicit(context)?;
-            let others = self.streams.iter().filter(|(_, s)| s.context == context && s.is_blocking());
+            let others =
+                self.streams.iter().filter(|(_, s)| s.context == context && s.is_blocking());
             after.extend(others.flat_map(|(_, s)| s.frontier.iter().copied()));
         } else if blocking {
             after.extend(&self.streams.get(legacy)?.frontier);
@@ -315,7 +316,9 @@ pub fn refuse_in_capture(state: &State, stream: Handle, what: &str) -> Answer {
         None => Ok(()),
         Some(_) => Err(refuse(
             Status::NOT_SUPPORTED,
-            &format!("{what} in a capturing stream: this machine records launches, copies, fills and host calls"),
+            &format!(
+                "{what} in a capturing stream: this machine records launches, copies, fills and host calls"
+            ),
         )),
     }
 }

@@ -59,12 +59,9 @@ impl Queue {
         self.waiting.contains_key(&id)
     }
 
-    pub fn len(&self) -> usize {
+    /// Pieces that wait or run.
+    pub fn count(&self) -> usize {
         self.waiting.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
     }
 
     pub fn oldest(&self) -> Option<u64> {

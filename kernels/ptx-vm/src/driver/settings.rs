@@ -1,17 +1,30 @@
 //! What the machine checks and stands in for: from the environment at `cuInit`, later through `ptxvm_options`.
 
+use std::sync::Arc;
+
 use crate::launch::Options;
+use crate::memory::Cache;
 use crate::target::Target;
+
+/// The second-level cache of an H100.
+const CACHE_BYTES: u64 = 50 << 20;
 
 /// Names of settings, each with what it takes. In the environment `races` is `PTX_VM_RACES`.
 pub const NAMES: &[(&str, &str)] = &[
     ("written", "1 or 0: reads of memory nobody wrote are faults (1)"),
     ("races", "1 or 0: unordered accesses to one word are faults (0)"),
     ("counts", "1 or 0: counts of all launches are kept for ptxvm_counts (0)"),
-    ("adversarial", "a seed, or off: warps in random order, asynchronous work as late as allowed (off)"),
+    ("cache", "bytes of the second-level cache that counted traffic goes through, also 50M (50M)"),
+    (
+        "adversarial",
+        "a seed, or off: warps in random order, asynchronous work as late as allowed (off)",
+    ),
     ("threads", "host threads a launch is spread over (all)"),
-    ("instructions", "warp instructions a block may run, or off (off)"),
-    ("sticky", "1 or 0: after a fault every call fails until the context is reset, as on a GPU (0)"),
+    ("instructions", "warp instructions a block may run, or off (2^36)"),
+    (
+        "sticky",
+        "1 or 0: after a fault every call fails until the context is reset, as on a GPU (0)",
+    ),
     ("quiet", "1 or 0: reports are kept for ptxvm_last_report only, not written to stderr (0)"),
     ("target", "sm_80 or sm_90; before cuInit only (sm_90)"),
     ("memory", "bytes of device memory, also 512M or 8G; before cuInit only (8G)"),
@@ -78,7 +91,13 @@ impl Settings {
         match name {
             "written" => options.written = switch(name, value)?,
             "races" => options.races = switch(name, value)?,
-            "counts" => options.counts = switch(name, value)?,
+            "counts" => {
+                options.counts = switch(name, value)?;
+                let cache = options.cache.take().filter(|_| options.counts);
+                options.cache =
+                    cache.or_else(|| options.counts.then(|| Arc::new(Cache::new(CACHE_BYTES))));
+            }
+            "cache" => options.cache = Some(Arc::new(Cache::new(bytes(name, value)?))),
             "sticky" => self.sticky = switch(name, value)?,
             "quiet" => self.quiet = switch(name, value)?,
             "adversarial" => options.adversarial = number_or_off(name, value)?,
@@ -87,7 +106,7 @@ impl Settings {
                 options.threads = number(name, value)?.clamp(1, 1024) as usize;
             }
             "target" => self.target = target(value)?,
-            "memory" => self.memory = bytes(value)?,
+            "memory" => self.memory = bytes(name, value)?,
             _ => {
                 let names: Vec<_> = NAMES.iter().map(|(name, _)| *name).collect();
                 return Err(format!("{name}: no such setting; there are {}", names.join(", ")));
@@ -125,7 +144,7 @@ fn number_or_off(name: &str, value: &str) -> Result<Option<u64>, String> {
     if value == "off" { Ok(None) } else { number(name, value).map(Some) }
 }
 
-fn bytes(value: &str) -> Result<u64, String> {
+fn bytes(name: &str, value: &str) -> Result<u64, String> {
     let (digits, unit) = match value.chars().last() {
         Some('K') => (&value[..value.len() - 1], 1 << 10),
         Some('M') => (&value[..value.len() - 1], 1 << 20),
@@ -133,6 +152,6 @@ fn bytes(value: &str) -> Result<u64, String> {
         _ => (value, 1u64),
     };
     let count: u64 =
-        digits.parse().map_err(|_| format!("memory={value}: expected bytes, 512M or 8G"))?;
-    count.checked_mul(unit).ok_or_else(|| format!("memory={value}: more than 64 bits"))
+        digits.parse().map_err(|_| format!("{name}={value}: expected bytes, 512M or 8G"))?;
+    count.checked_mul(unit).ok_or_else(|| format!("{name}={value}: more than 64 bits"))
 }

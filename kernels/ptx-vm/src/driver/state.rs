@@ -153,13 +153,8 @@ impl State {
     }
 
     pub fn new_context(&mut self, flags: u32) -> Handle {
-        let legacy = Stream {
-            context: 0,
-            flags: 0,
-            priority: 0,
-            frontier: Vec::new(),
-            capture: None,
-        };
+        let legacy =
+            Stream { context: 0, flags: 0, priority: 0, frontier: Vec::new(), capture: None };
         let legacy = self.streams.insert(legacy);
         let context = self.contexts.insert(Context {
             flags,

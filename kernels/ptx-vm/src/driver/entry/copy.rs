@@ -168,9 +168,9 @@ pub extern "C" fn cuMemcpyPeerAsync(
     call(|machine| {
         let known = |context| machine.lock().contexts.contains(context);
         match known(to_context) && known(from_context) {
-            true => copy_in_order(machine, stream, |_| {
-                row(End::Device(from), End::Device(to), bytes)
-            }),
+            true => {
+                copy_in_order(machine, stream, |_| row(End::Device(from), End::Device(to), bytes))
+            }
             false => Err(Status::INVALID_CONTEXT),
         }
     })

@@ -82,11 +82,7 @@ pub extern "C" fn cuEventSynchronize(event: Handle) -> Status {
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuEventElapsedTime(
-    milliseconds: Out<f32>,
-    start: Handle,
-    end: Handle,
-) -> Status {
+pub extern "C" fn cuEventElapsedTime(milliseconds: Out<f32>, start: Handle, end: Handle) -> Status {
     call(|machine| {
         let mut state = machine.lock();
         let mut moment = |event: Handle| {

@@ -6,7 +6,13 @@ use crate::driver::status::{Answer, Status};
 use crate::driver::table::Handle;
 
 /// `rows` rows of `width` elements from `address`, `pitch` bytes apart.
-fn fill(address: u64, pitch: usize, (value, element): (u32, u32), width: usize, rows: usize) -> Fill {
+fn fill(
+    address: u64,
+    pitch: usize,
+    (value, element): (u32, u32),
+    width: usize,
+    rows: usize,
+) -> Fill {
     let (pitch, width, rows) = (pitch as u64, width as u64, rows as u64);
     Fill { address, pitch, value, element, width, rows }
 }
@@ -39,17 +45,34 @@ pub extern "C" fn cuMemsetD8_v2(address: u64, value: u8, count: usize) -> Status
 
 #[unsafe(no_mangle)]
 pub extern "C" fn cuMemsetD8Async(address: u64, value: u8, count: usize, stream: Handle) -> Status {
-    call(|machine| fill_in_order(machine, fill(address, 0, (u32::from(value), 1), count, 1), stream))
+    call(|machine| {
+        fill_in_order(machine, fill(address, 0, (u32::from(value), 1), count, 1), stream)
+    })
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuMemsetD2D8_v2(address: u64, pitch: usize, value: u8, width: usize, rows: usize) -> Status {
+pub extern "C" fn cuMemsetD2D8_v2(
+    address: u64,
+    pitch: usize,
+    value: u8,
+    width: usize,
+    rows: usize,
+) -> Status {
     call(|machine| fill_now(machine, fill(address, pitch, (u32::from(value), 1), width, rows)))
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuMemsetD2D8Async(address: u64, pitch: usize, value: u8, width: usize, rows: usize, stream: Handle) -> Status {
-    call(|machine| fill_in_order(machine, fill(address, pitch, (u32::from(value), 1), width, rows), stream))
+pub extern "C" fn cuMemsetD2D8Async(
+    address: u64,
+    pitch: usize,
+    value: u8,
+    width: usize,
+    rows: usize,
+    stream: Handle,
+) -> Status {
+    call(|machine| {
+        fill_in_order(machine, fill(address, pitch, (u32::from(value), 1), width, rows), stream)
+    })
 }
 
 #[unsafe(no_mangle)]
@@ -58,18 +81,40 @@ pub extern "C" fn cuMemsetD16_v2(address: u64, value: u16, count: usize) -> Stat
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuMemsetD16Async(address: u64, value: u16, count: usize, stream: Handle) -> Status {
-    call(|machine| fill_in_order(machine, fill(address, 0, (u32::from(value), 2), count, 1), stream))
+pub extern "C" fn cuMemsetD16Async(
+    address: u64,
+    value: u16,
+    count: usize,
+    stream: Handle,
+) -> Status {
+    call(|machine| {
+        fill_in_order(machine, fill(address, 0, (u32::from(value), 2), count, 1), stream)
+    })
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuMemsetD2D16_v2(address: u64, pitch: usize, value: u16, width: usize, rows: usize) -> Status {
+pub extern "C" fn cuMemsetD2D16_v2(
+    address: u64,
+    pitch: usize,
+    value: u16,
+    width: usize,
+    rows: usize,
+) -> Status {
     call(|machine| fill_now(machine, fill(address, pitch, (u32::from(value), 2), width, rows)))
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuMemsetD2D16Async(address: u64, pitch: usize, value: u16, width: usize, rows: usize, stream: Handle) -> Status {
-    call(|machine| fill_in_order(machine, fill(address, pitch, (u32::from(value), 2), width, rows), stream))
+pub extern "C" fn cuMemsetD2D16Async(
+    address: u64,
+    pitch: usize,
+    value: u16,
+    width: usize,
+    rows: usize,
+    stream: Handle,
+) -> Status {
+    call(|machine| {
+        fill_in_order(machine, fill(address, pitch, (u32::from(value), 2), width, rows), stream)
+    })
 }
 
 #[unsafe(no_mangle)]
@@ -78,17 +123,34 @@ pub extern "C" fn cuMemsetD32_v2(address: u64, value: u32, count: usize) -> Stat
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuMemsetD32Async(address: u64, value: u32, count: usize, stream: Handle) -> Status {
+pub extern "C" fn cuMemsetD32Async(
+    address: u64,
+    value: u32,
+    count: usize,
+    stream: Handle,
+) -> Status {
     call(|machine| fill_in_order(machine, fill(address, 0, (value, 4), count, 1), stream))
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuMemsetD2D32_v2(address: u64, pitch: usize, value: u32, width: usize, rows: usize) -> Status {
+pub extern "C" fn cuMemsetD2D32_v2(
+    address: u64,
+    pitch: usize,
+    value: u32,
+    width: usize,
+    rows: usize,
+) -> Status {
     call(|machine| fill_now(machine, fill(address, pitch, (value, 4), width, rows)))
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuMemsetD2D32Async(address: u64, pitch: usize, value: u32, width: usize, rows: usize, stream: Handle) -> Status {
+pub extern "C" fn cuMemsetD2D32Async(
+    address: u64,
+    pitch: usize,
+    value: u32,
+    width: usize,
+    rows: usize,
+    stream: Handle,
+) -> Status {
     call(|machine| fill_in_order(machine, fill(address, pitch, (value, 4), width, rows), stream))
 }
-

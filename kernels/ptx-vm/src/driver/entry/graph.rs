@@ -124,7 +124,11 @@ pub extern "C" fn cuGraphDestroy(graph: Handle) -> Status {
 
 /// With `nodes` null the number of nodes; else up to `count` of their handles.
 #[unsafe(no_mangle)]
-pub extern "C" fn cuGraphGetNodes(graph: Handle, nodes: Out<Handle>, count: InOut<usize>) -> Status {
+pub extern "C" fn cuGraphGetNodes(
+    graph: Handle,
+    nodes: Out<Handle>,
+    count: InOut<usize>,
+) -> Status {
     call(|machine| {
         let state = machine.lock();
         let handles = &state.graphs.get(graph)?.handles;

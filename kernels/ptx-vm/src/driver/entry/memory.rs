@@ -153,7 +153,12 @@ pub struct Location {
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuMemAdvise_v2(_address: u64, _bytes: usize, _advice: u32, _at: Location) -> Status {
+pub extern "C" fn cuMemAdvise_v2(
+    _address: u64,
+    _bytes: usize,
+    _advice: u32,
+    _at: Location,
+) -> Status {
     Status::NOT_SUPPORTED
 }
 

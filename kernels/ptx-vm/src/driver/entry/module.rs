@@ -5,11 +5,12 @@ use std::ffi::{CString, c_char};
 use std::sync::Arc;
 
 use super::pointer::{In, InOut, Name, Out};
-use crate::driver::load::load;
+use crate::driver::load::load_for;
 use crate::driver::machine::{Machine, call, refuse};
 use crate::driver::state::{Allocation, Function, Module};
 use crate::driver::status::{Answer, Status};
 use crate::driver::table::Handle;
+use crate::module;
 
 /// `CU_JIT_INFO_LOG_BUFFER_SIZE_BYTES`, `CU_JIT_ERROR_LOG_BUFFER` and its size.
 const INFO_SIZE: u32 = 4;
@@ -22,10 +23,9 @@ const COMPILED: [&[u8]; 3] = [b"\x7fELF", b"\x50\xed\x55\xba", b"\xb1\x43\x62\x4
 /// Loads a text and enters it.
 fn load_text(machine: &Machine, text: &[u8]) -> Result<Handle, (Status, String)> {
     let context = machine.lock().current().map_err(|status| (status, String::new()))?;
-    let text = std::str::from_utf8(text).map_err(|error| {
-        (Status::INVALID_IMAGE, format!("module: no PTX text ({error})"))
-    })?;
-    let program = load(text, &machine.memory, &machine.target)
+    let text = std::str::from_utf8(text)
+        .map_err(|error| (Status::INVALID_IMAGE, format!("module: no PTX text ({error})")))?;
+    let program = load_for(&machine.target, text, &machine.memory)
         .map_err(|error| (Status::INVALID_PTX, format!("module: {error}")))?;
     let mut state = machine.lock();
     for variable in &program.variables {
@@ -76,7 +76,8 @@ fn load_image(module: Out<Handle>, image: Name, options: &JitOptions) -> Status 
         let text = image.bytes()?;
         let loaded = match COMPILED.iter().any(|start| text.starts_with(start)) {
             true => {
-                let text = "module: a compiled image (cubin or fat binary); this machine runs PTX texts";
+                let text =
+                    "module: a compiled image (cubin or fat binary); this machine runs PTX texts";
                 Err((Status::NO_BINARY_FOR_GPU, text.to_owned()))
             }
             false => load_text(machine, text),
@@ -137,9 +138,8 @@ pub extern "C" fn cuModuleLoadFatBinary(_module: Out<Handle>, _image: In<u8>) ->
 pub extern "C" fn cuModuleLoad(module: Out<Handle>, path: Name) -> Status {
     let read = || -> Answer<CString> {
         let path = path.text()?;
-        let bytes = std::fs::read(path).map_err(|error| {
-            refuse(Status::FILE_NOT_FOUND, &format!("module {path}: {error}"))
-        })?;
+        let bytes = std::fs::read(path)
+            .map_err(|error| refuse(Status::FILE_NOT_FOUND, &format!("module {path}: {error}")))?;
         let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
         CString::new(&bytes[..end]).map_err(|_| Status::INVALID_IMAGE)
     };
@@ -164,18 +164,15 @@ pub extern "C" fn cuModuleUnload(module: Handle) -> Status {
         state.functions.retain(|_, function| function.module != module);
         for variable in &gone.program.variables {
             state.forget_allocation(variable.address);
-            machine.memory.free(variable.address).map_err(|_| Status::UNKNOWN)?;
         }
+        drop(state);
+        module::unload(&gone.program, &machine.memory);
         earlier
     })
 }
 
 #[unsafe(no_mangle)]
-pub extern "C" fn cuModuleGetFunction(
-    function: Out<Handle>,
-    module: Handle,
-    name: Name,
-) -> Status {
+pub extern "C" fn cuModuleGetFunction(function: Out<Handle>, module: Handle, name: Name) -> Status {
     call(|machine| {
         let name = name.text()?;
         let mut state = machine.lock();
