@@ -94,6 +94,8 @@ pub struct Decoder<'m, 't> {
     local_bytes: u32,
     /// Functions being written out, to find recursion.
     calls: Vec<usize>,
+    /// The carry flag of `add.cc` and its kin, once an instruction needs it.
+    carry: Option<Slot>,
 }
 
 impl<'m, 't> Decoder<'m, 't> {
@@ -111,6 +113,7 @@ impl<'m, 't> Decoder<'m, 't> {
             shared: layout::Shared::new(dynamic_at),
             local_bytes: 0,
             calls: Vec::new(),
+            carry: None,
         }
     }
 

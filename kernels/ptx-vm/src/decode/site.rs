@@ -1,5 +1,7 @@
 //! One instruction as its family sees it while decoding: operands as slots, and the place to put the result.
 
+mod typed;
+
 use super::frame::Binding;
 use super::{Decoder, Frame, Modifiers, constant_bits};
 use crate::error::{LoadError, LoadResult};

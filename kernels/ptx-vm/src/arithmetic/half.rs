@@ -1,0 +1,44 @@
+//! Half-precision numbers as bits: to single and back, without branches so that a loop over lanes becomes vector code.
+
+/// The NaN of every half-precision result that is one, in both formats.
+pub const NAN: u16 = 0x7fff;
+
+/// Every f16 is a single.
+#[inline(always)]
+pub fn from_f16(bits: u16) -> f32 {
+    let magnitude = u32::from(bits & 0x7fff) << 13;
+    let sign = u32::from(bits & 0x8000) << 16;
+    // Subnormals too: the product moves the exponent by 127 - 15.
+    let scaled = (f32::from_bits(magnitude) * f32::from_bits((254 - 15) << 23)).to_bits();
+    let special = magnitude | 0x7f80_0000;
+    let unsigned = if magnitude >= 0x7c00 << 13 { special } else { scaled };
+    f32::from_bits(unsigned | sign)
+}
+
+/// To the nearest, ties to even.
+#[inline(always)]
+pub fn to_f16(x: f32) -> u16 {
+    let bits = x.to_bits();
+    let (magnitude, sign) = (bits & 0x7fff_ffff, (bits >> 16) & 0x8000);
+    let normal =
+        (magnitude.wrapping_sub(112 << 23)).wrapping_add(0xfff + ((magnitude >> 13) & 1)) >> 13;
+    // 0.5 has the last place of an f16 subnormal: the addition rounds.
+    let subnormal = (f32::from_bits(magnitude) + 0.5).to_bits().wrapping_sub(0x3f00_0000);
+    let small = magnitude < 113 << 23;
+    let unsigned = if small { subnormal } else { normal };
+    let unsigned = if magnitude >= 143 << 23 { 0x7c00 } else { unsigned };
+    if magnitude > 0x7f80_0000 { NAN } else { (unsigned | sign) as u16 }
+}
+
+#[inline(always)]
+pub fn from_bf16(bits: u16) -> f32 {
+    f32::from_bits(u32::from(bits) << 16)
+}
+
+/// To the nearest, ties to even.
+#[inline(always)]
+pub fn to_bf16(x: f32) -> u16 {
+    let bits = x.to_bits();
+    let rounded = bits.wrapping_add(0x7fff + ((bits >> 16) & 1)) >> 16;
+    if bits & 0x7fff_ffff > 0x7f80_0000 { NAN } else { rounded as u16 }
+}

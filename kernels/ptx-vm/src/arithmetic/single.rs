@@ -1,0 +1,82 @@
+//! Single and double precision as the device treats them: one NaN, subnormals flushed, results held between 0 and 1.
+
+/// The NaN of every single-precision result that is one.
+pub const NAN: f32 = f32::from_bits(0x7fff_ffff);
+/// The NaN of every double-precision result that is one: what invalid operations give on the device (`CUDART_NAN`).
+pub const WIDE_NAN: f64 = f64::from_bits(0xfff8_0000_0000_0000);
+
+/// `.ftz`: a subnormal becomes a zero of its sign.
+#[inline(always)]
+pub fn flushed(x: f32) -> f32 {
+    let bits = x.to_bits();
+    f32::from_bits(if bits & 0x7f80_0000 == 0 { bits & 0x8000_0000 } else { bits })
+}
+
+#[inline(always)]
+pub fn flushed_if(flush: bool, x: f32) -> f32 {
+    if flush { flushed(x) } else { x }
+}
+
+/// `.sat`: between 0 and 1; NaN becomes 0, and so does -0.
+#[inline(always)]
+pub fn saturated(x: f32) -> f32 {
+    let low = if x > 0.0 { x } else { 0.0 };
+    if low < 1.0 { low } else { 1.0 }
+}
+
+#[inline(always)]
+pub fn canonical(x: f32) -> f32 {
+    if x.is_nan() { NAN } else { x }
+}
+
+#[inline(always)]
+pub fn canonical_wide(x: f64) -> f64 {
+    if x.is_nan() { WIDE_NAN } else { x }
+}
+
+/// A result made ready: one NaN, flushed, held.
+#[inline(always)]
+pub fn finished(x: f32, flush: bool, hold: bool) -> f32 {
+    let result = flushed_if(flush, canonical(x));
+    if hold { saturated(result) } else { result }
+}
+
+/// Numbers with a smallest and a largest of two.
+pub trait Extreme: Copy {
+    fn nan(self) -> bool;
+    /// -0 is less than +0.
+    fn less(self, other: Self) -> bool;
+}
+
+macro_rules! extreme {
+    ($($t:ty),*) => {$(
+        impl Extreme for $t {
+            #[inline(always)]
+            fn nan(self) -> bool {
+                self.is_nan()
+            }
+            #[inline(always)]
+            fn less(self, other: Self) -> bool {
+                self < other || (self == other && self.is_sign_negative())
+            }
+        }
+    )*};
+}
+
+extreme!(f32, f64);
+
+/// The smaller; of a NaN and a number the number.
+#[inline(always)]
+pub fn smaller<T: Extreme>(a: T, b: T) -> T {
+    let least = if a.less(b) { a } else { b };
+    let either = if b.nan() { a } else { least };
+    if a.nan() { b } else { either }
+}
+
+/// The larger; of a NaN and a number the number.
+#[inline(always)]
+pub fn larger<T: Extreme>(a: T, b: T) -> T {
+    let most = if a.less(b) { b } else { a };
+    let either = if b.nan() { a } else { most };
+    if a.nan() { b } else { either }
+}
