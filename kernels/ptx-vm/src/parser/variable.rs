@@ -1,7 +1,6 @@
 //! Variables and formal parameters: space, type, alignment, extent, initial values.
 
 use crate::error::{LoadError, LoadResult};
-use crate::lexer::Kind;
 use crate::syntax::{Immediate, Initial, Space, Symbol, Type, Variable};
 
 use super::constant;
@@ -113,23 +112,8 @@ fn alignment(unit: &mut Unit<'_>) -> LoadResult<u32> {
 
 /// `.attribute(.managed)`, `.attribute(.unified(1, 2))`: where the driver keeps it, of no account here.
 pub(super) fn attribute(unit: &mut Unit<'_>) -> LoadResult<()> {
-    let opened = unit.tokens.next();
-    unit.tokens.mark(b'(')?;
-    let mut depth = 1u64;
-    while depth > 0 {
-        match unit.tokens.next().kind {
-            Kind::Mark(b'(') => depth += 1,
-            Kind::Mark(b')') => depth -= 1,
-            Kind::End | Kind::Mark(b';' | b'{' | b'}') => {
-                return Err(LoadError::new(
-                    opened.line,
-                    "expected `)` at the end of the attribute",
-                ));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
+    unit.tokens.next();
+    unit.tokens.skip_block(b'(', b')', b";{}")
 }
 
 /// Name and extent: `x`, `x[4]`, `x[2][8]`, `x[]`.

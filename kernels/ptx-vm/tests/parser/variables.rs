@@ -48,7 +48,7 @@ fn space_type_extent_and_alignment() {
 fn attributes_are_skipped() {
     let text = ".global .attribute(.managed) .align 4 .u32 a = 5; .global .attribute(.unified(1, 2)) .u32 b;";
     assert_variables(text, |variables| assert_eq!(variables.len(), 2));
-    let message = "expected `)` at the end of the attribute";
+    let message = "expected `)` to the `(` of this line";
     assert_directive_refused(".global .attribute(.managed .u32 a;", message);
     assert_directive_refused(".global .attribute .u32 a;", "expected `(`, found `.u32`");
 }
