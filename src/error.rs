@@ -18,6 +18,8 @@ pub enum ErrorKind {
     Memory,
     /// A number stopped being finite.
     Numeric,
+    /// The GPU, its driver or a kernel failed.
+    Device,
     /// Some items of a batch failed; the others were done.
     Partial,
     /// SIGINT asked for a stop; the state was saved.
@@ -36,6 +38,7 @@ impl ErrorKind {
             ErrorKind::Memory => 4,
             ErrorKind::Numeric => 5,
             ErrorKind::Partial => 6,
+            ErrorKind::Device => 7,
             ErrorKind::Interrupted => 130,
             ErrorKind::Terminated => 143,
         }
@@ -52,6 +55,7 @@ Exit codes:
     4  more memory is needed than there is or than is allowed
     5  a number stopped being finite
     6  some items of a batch failed, the others were done
+    7  the GPU, its driver or a kernel failed
   130  stopped by SIGINT (Ctrl-C), the state saved
   143  stopped by SIGTERM, the state saved";
 

@@ -12,10 +12,11 @@
 //! | 4 | `exec`, `nn` | `graph`, `optim`, `op`, `cpu` |
 //! | 3 | `graph`, `optim` | `op`, `cpu` |
 //! | 2 | `op`: equal rooms, none knows another | `cpu` |
-//! | 1 | `cpu`, `data`, `weights` | the ground |
+//! | 1 | `cpu`, `cuda`, `data`, `weights` | the ground |
 //! | 0 | `error`, `file`, `shape`, `scalar`, `write`, `rng` | nothing of ours |
 
 pub mod cpu;
+pub mod cuda;
 pub mod data;
 pub mod error;
 pub mod exec;

@@ -11,6 +11,11 @@ pub enum Write {
 }
 
 impl Write {
+    /// Whether what is there stays.
+    pub fn adds(self) -> bool {
+        self == Write::Add
+    }
+
     /// Writes one value.
     #[inline(always)]
     pub fn put<S: Scalar>(self, slot: &mut S, value: S) {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 /// Rooms by floor, from the ground up.
 const FLOORS: [&[&str]; 8] = [
     &["error", "file", "shape", "scalar", "write", "rng"],
-    &["cpu", "data", "weights"],
+    &["cpu", "cuda", "data", "weights"],
     &["op"],
     &["graph", "optim"],
     &["exec", "nn"],
@@ -17,8 +17,10 @@ const FLOORS: [&[&str]; 8] = [
 ];
 
 /// Foreign crates that only these files name.
-const DOORS: [(&str, &[&str]); 8] = [
+const DOORS: [(&str, &[&str]); 10] = [
+    ("cudarc::", &["cuda/device.rs"]),
     ("gemm::", &["cpu/gemm.rs"]),
+    ("libloading::", &["cuda/library.rs"]),
     ("pulp::", &["cpu/simd.rs"]),
     ("image::", &["data/image.rs"]),
     ("tokenizers::", &["data/wordpiece.rs"]),

@@ -10,7 +10,8 @@ use std::slice::from_ref;
 
 use clap::Parser;
 use crformer::cpu::threads;
-use crformer::error::{EXIT_CODES, Error, Result};
+use crformer::error::{EXIT_CODES, Result};
+use crformer::exec::Device;
 use crformer::file;
 use crformer::infer::pairs::{self, Item};
 use crformer::infer::predictor::Predictor;
@@ -67,7 +68,8 @@ struct Arguments {
     #[arg(long, value_name = "COUNT")]
     threads: Option<NonZeroU16>,
 
-    /// Machine to compute on: only cpu is built
+    /// Machine to compute on: cpu; cuda:N (a GPU) and vm (its kernels run by the CPU) do not run
+    /// whole models yet
     #[arg(long, default_value = "cpu")]
     device: String,
 }
@@ -84,10 +86,7 @@ fn main() -> ExitCode {
 
 fn infer(arguments: &Arguments) -> Result<()> {
     file::outgrowing_is_an_error()?;
-    if arguments.device != "cpu" {
-        let device = &arguments.device;
-        return Err(Error::usage(format!("--device {device} is not built yet; only cpu is")));
-    }
+    arguments.device.parse::<Device>()?.ready()?;
     if let Some(count) = arguments.threads {
         threads::start(usize::from(count.get()))?;
     }

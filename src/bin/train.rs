@@ -28,7 +28,7 @@ use crformer::train::{demo, place, probe, samples};
 struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,
-    /// The machine: cpu (cuda:N and vm are not built yet).
+    /// The machine: cpu; cuda:N (a GPU) and vm (its kernels run by the CPU) do not run whole models yet.
     #[arg(long, global = true, default_value = "cpu")]
     device: String,
     /// Threads that compute [default: one a core]. Any number gives the same bits.
@@ -244,7 +244,7 @@ fn run(line: CommandLine) -> Result<()> {
     let Some(command) = line.command else {
         return print(&CommandLine::command().render_help().to_string());
     };
-    let Device::Cpu = line.device.parse()?;
+    line.device.parse::<Device>()?.ready()?;
     if let Some(threads) = line.threads {
         threads::start(threads.into())?;
     }

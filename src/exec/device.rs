@@ -1,7 +1,10 @@
 //! Which machine runs a graph: the value of `--device`.
 
+use std::fmt;
 use std::str::FromStr;
 
+use crate::cuda;
+use crate::cuda::library::Driver;
 use crate::error::{Error, Result};
 
 /// A machine by name.
@@ -9,24 +12,62 @@ use crate::error::{Error, Result};
 pub enum Device {
     #[default]
     Cpu,
+    /// A GPU by its number.
+    Cuda(usize),
+    /// The PTX machine: the GPU's kernels, run by the CPU.
+    Vm,
 }
 
 impl FromStr for Device {
     type Err = Error;
 
-    /// `cpu`. `cuda:N` and `vm` are names of machines that are not built yet, and say so.
+    /// `cpu`, `cuda:N` (`cuda` is `cuda:0`), `vm`.
     fn from_str(name: &str) -> Result<Self> {
-        match name {
-            "cpu" => Ok(Device::Cpu),
-            "vm" => Err(not_built(name)),
-            cuda if cuda == "cuda" || cuda.starts_with("cuda:") => Err(not_built(name)),
-            _ => Err(Error::usage(format!("no device {name:?}; there is cpu"))),
+        let number = name.strip_prefix("cuda:").map(str::parse);
+        match (name, number) {
+            ("cpu", _) => Ok(Device::Cpu),
+            ("vm", _) => Ok(Device::Vm),
+            ("cuda", _) => Ok(Device::Cuda(0)),
+            (_, Some(Ok(number))) => Ok(Device::Cuda(number)),
+            _ => Err(Error::usage(format!("no device {name:?}; there are cpu, cuda:N and vm"))),
         }
     }
 }
 
-fn not_built(name: &str) -> Error {
-    Error::usage(format!("the device {name} is not built yet; use --device cpu"))
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Device::Cpu => f.write_str("cpu"),
+            Device::Cuda(number) => write!(f, "cuda:{number}"),
+            Device::Vm => f.write_str("vm"),
+        }
+    }
+}
+
+impl Device {
+    /// The CUDA device of this name, open; `None` for the CPU.
+    ///
+    /// # Errors
+    /// There is no such driver or device, or it is too old.
+    pub fn open(self) -> Result<Option<cuda::device::Device>> {
+        match self {
+            Device::Cpu => Ok(None),
+            Device::Cuda(number) => cuda::device::Device::open(Driver::Nvidia, number).map(Some),
+            Device::Vm => cuda::device::Device::open(Driver::PtxMachine, 0).map(Some),
+        }
+    }
+
+    /// Whether this machine runs whole graphs yet.
+    ///
+    /// # Errors
+    /// As [`Device::open`]; and for all but the CPU that graphs do not run there yet.
+    pub fn ready(self) -> Result<()> {
+        let Some(open) = self.open()? else { return Ok(()) };
+        let name = open.name();
+        Err(Error::usage(format!(
+            "{self} is there ({name}), but whole models do not run on it yet; use --device cpu"
+        )))
+    }
 }
 
 #[cfg(test)]
@@ -34,12 +75,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_cpu_is_there() {
-        assert_eq!("cpu".parse::<Device>().expect("cpu"), Device::Cpu);
-        for name in ["cuda:0", "cuda:1", "vm"] {
-            let error = name.parse::<Device>().expect_err(name);
-            assert!(error.to_string().contains("not built yet"), "{error}");
+    fn names_are_machines() {
+        for (name, device) in [
+            ("cpu", Device::Cpu),
+            ("vm", Device::Vm),
+            ("cuda:0", Device::Cuda(0)),
+            ("cuda:12", Device::Cuda(12)),
+        ] {
+            assert_eq!(name.parse::<Device>().expect(name), device);
+            assert_eq!(device.to_string(), name);
         }
-        assert!("gpu".parse::<Device>().is_err());
+        assert_eq!("cuda".parse::<Device>().expect("the first GPU"), Device::Cuda(0));
+        for name in ["gpu", "cuda:", "cuda:-1", "cuda:x", ""] {
+            let error = name.parse::<Device>().expect_err(name).to_string();
+            assert!(error.contains("cuda:N"), "{error}");
+        }
     }
 }

@@ -7,6 +7,7 @@ pub mod contract;
 pub mod conv;
 pub mod cross_attention;
 pub mod cross_entropy;
+pub mod device;
 pub mod dropout;
 pub mod embedding;
 pub mod image_patches;
@@ -26,6 +27,7 @@ pub mod window_attention;
 
 use crate::scalar::Scalar;
 use contract::{OnCpu, Operation};
+use device::OnCuda;
 
 macro_rules! operations {
     ($($name:ident: $module:ident,)*) => {
@@ -82,4 +84,14 @@ operations! {
     Transpose: transpose,
     WeightedSum: weighted_sum,
     WindowAttention: window_attention,
+}
+
+impl Op {
+    /// Its two directions on CUDA devices; `None` as long as it has no kernels.
+    pub fn on_cuda(&self) -> Option<&dyn OnCuda> {
+        match self {
+            Op::LayerNorm(operation) => Some(operation),
+            _ => None,
+        }
+    }
 }

@@ -45,6 +45,14 @@ fn rows_of_any_width() {
     }
 }
 
+/// Rows in registers and longer ones, aligned and not, more rows than a chunk of the sums.
+#[test]
+fn on_a_device() {
+    for (rows, channels) in [(5, 7), (1, 37), (9, 16), (3, 1), (70, 132), (2, 1031), (3, 2304)] {
+        case(&format!("{rows} x {channels}"), rows, channels).check_on_device(&[1, 2]);
+    }
+}
+
 /// Two channels are normalised to 1 and -1 whatever they are, so the gradient nearly cancels and
 /// in f32 is rounding: everything but that comparison.
 #[test]

@@ -275,7 +275,7 @@ fn poison<S: Scalar>(len: usize) -> Vec<S> {
 }
 
 /// A random cotangent: an upstream gradient of ones would hide mistakes.
-fn cotangent(len: usize) -> Vec<f64> {
+pub fn cotangent(len: usize) -> Vec<f64> {
     let mut reader = Philox::new(99, 1).reader();
     (0..len).map(|_| reader.normal()).collect()
 }

@@ -4,3 +4,4 @@
 pub mod attend;
 pub mod case;
 pub mod compare;
+pub mod device;

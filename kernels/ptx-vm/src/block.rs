@@ -3,6 +3,7 @@
 use crate::barrier::{BARRIERS, Barriers};
 use crate::error::{Fault, Rule, Thread, Violation};
 use crate::launch::Launch;
+use crate::memory::{Checks, GlobalView, Local, Order, Point, Shared};
 use crate::profile::Profile;
 use crate::program::Special;
 use crate::random::Random;
@@ -22,6 +23,11 @@ pub struct Block {
     pub linear: u64,
     pub barriers: Barriers,
     pub profile: Profile,
+    pub global: GlobalView,
+    pub shared: Shared,
+    pub local: Local,
+    /// Which accesses come before which, where races are watched.
+    pub order: Option<Order>,
 }
 
 /// A host thread's warps, used for one block after the other.
@@ -29,10 +35,14 @@ pub struct Crew {
     warps: Vec<Warp>,
     block: Block,
     random: Option<Random>,
+    /// A block has run.
+    used: bool,
 }
 
 impl Crew {
-    pub fn new(launch: &Launch<'_>) -> Self {
+    /// # Errors
+    /// The host has no room for the block's memory.
+    pub fn new(launch: &Launch<'_>) -> Result<Self, Box<Fault>> {
         let kernel = launch.kernel;
         let mut registers = Registers::new(kernel.rows, kernel.predicates);
         for &(slot, bits, wide) in &kernel.constants {
@@ -46,9 +56,25 @@ impl Crew {
         }
         let warps =
             (0..launch.threads().div_ceil(32)).map(|i| Warp::new(i, registers.clone())).collect();
-        let profile = Profile::new(kernel.code.len());
-        let block = Block { index: [0; 3], linear: 0, barriers: Barriers::default(), profile };
-        Self { warps, block, random: None }
+        let checks = Checks { unwritten: launch.options.written, races: launch.options.races };
+        let shared = Shared::new(u64::from(launch.shared_bytes()), checks);
+        let local = Local::new(launch.threads(), u64::from(kernel.local_bytes), checks);
+        let (Some(shared), Some(local)) = (shared, local) else {
+            let violation =
+                Violation::new(Rule::Launch, "the host has no room for the memory of a block");
+            return Err(Box::new(launch.fault(&violation, None, None)));
+        };
+        let block = Block {
+            index: [0; 3],
+            linear: 0,
+            barriers: Barriers::default(),
+            profile: Profile::new(kernel.code.len(), launch.options.counts),
+            global: launch.global.clone(),
+            shared,
+            local,
+            order: None,
+        };
+        Ok(Self { warps, block, random: None, used: false })
     }
 
     /// What was counted.
@@ -105,6 +131,10 @@ impl Crew {
         self.block.index = [linear % gx, linear / gx % gy, linear / (gx * gy)].map(|i| i as u32);
         self.block.linear = linear;
         self.block.barriers = Barriers::default();
+        if std::mem::replace(&mut self.used, true) {
+            self.block.shared.reset();
+            self.block.local.reset();
+        }
         self.random = launch
             .options
             .adversarial
@@ -128,10 +158,30 @@ impl Crew {
         let complete = self.block.barriers.take_complete();
         for id in 0..BARRIERS {
             if let Some(gathered) = complete[id] {
+                self.order_at(id as u8);
                 self.warps.iter_mut().for_each(|warp| warp.release(id as u8, gathered));
             }
         }
         true
+    }
+
+    /// Tells the race detector who meets at barrier `id`: those who wait, and those who only arrived before.
+    fn order_at(&mut self, id: u8) {
+        let Some(order) = &mut self.block.order else { return };
+        let waiting = |warp: &Warp| {
+            let here = warp
+                .splits
+                .iter()
+                .filter(|s| matches!(s.state, State::Barrier { id: at, .. } if at == id));
+            here.fold(0, |lanes, split| lanes | split.mask)
+        };
+        let lanes: Vec<u32> = self.warps.iter().map(waiting).collect();
+        order.barrier(&lanes);
+        let point = Point::Barrier(u32::from(id));
+        for (warp, &lanes) in lanes.iter().enumerate().filter(|(_, lanes)| **lanes != 0) {
+            order.acquire(point, warp as u32, lanes);
+        }
+        order.forget(point);
     }
 
     fn fault(&self, launch: &Launch<'_>, warp: usize, broken: &Broken) -> Box<Fault> {

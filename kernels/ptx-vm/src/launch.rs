@@ -1,10 +1,11 @@
 //! A launch: a kernel, its grid and arguments, and the rules it runs under.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use crate::block::Crew;
 use crate::error::{Fault, Rule, Thread, Violation};
+use crate::memory::{Cache, Checks, Constant, GlobalView};
 use crate::profile::Profile;
 use crate::program::{Kernel, Program};
 use crate::registers::Slot;
@@ -21,6 +22,8 @@ pub struct Options {
     pub races: bool,
     /// Sectors, cache and bank conflicts are counted.
     pub counts: bool,
+    /// The second-level cache that counted traffic goes through.
+    pub cache: Option<Arc<Cache>>,
     /// Seed of a random order of warps; asynchronous effects then come as late as they may.
     pub adversarial: Option<u64>,
     /// Warp instructions a block may run.
@@ -35,8 +38,9 @@ impl Default for Options {
             written: true,
             races: false,
             counts: false,
+            cache: None,
             adversarial: None,
-            instruction_limit: None,
+            instruction_limit: Some(1 << 36),
         }
     }
 }
@@ -56,7 +60,8 @@ pub struct Launch<'a> {
     pub grid: [u32; 3],
     pub block: [u32; 3],
     pub dynamic_shared: u32,
-    pub parameters: &'a [u8],
+    pub parameters: Constant,
+    pub global: GlobalView,
     pub options: &'a Options,
 }
 
@@ -69,17 +74,34 @@ impl<'a> Launch<'a> {
         program: &'a Program,
         kernel: &'a Kernel,
         dimensions: Dimensions,
-        parameters: &'a [u8],
+        parameters: &[u8],
+        global: GlobalView,
         options: &'a Options,
         target: &Target,
     ) -> Result<Self, Box<Fault>> {
         let Dimensions { grid, block, dynamic_shared } = dimensions;
-        let launch = Self { program, kernel, grid, block, dynamic_shared, parameters, options };
-        match target.refuses(kernel, dimensions, parameters.len()) {
+        let bytes = parameters.len();
+        let parameters = Constant::new(parameters).ok_or_else(|| no_room(kernel))?;
+        let checks = Checks { unwritten: options.written, races: options.races };
+        let mut global = global.with_checks(checks);
+        if let Some(cache) = &options.cache {
+            global = global.with_cache(cache.clone());
+        }
+        let launch =
+            Self { program, kernel, grid, block, dynamic_shared, parameters, global, options };
+        match target.refuses(kernel, dimensions, bytes) {
             None => Ok(launch),
             Some(message) => {
                 Err(Box::new(launch.fault(&Violation::new(Rule::Launch, message), None, None)))
             }
+        }
+    }
+
+    /// Shared memory of a block, declared and dynamic.
+    pub fn shared_bytes(&self) -> u32 {
+        match self.dynamic_shared {
+            0 => self.kernel.shared_bytes,
+            dynamic => self.kernel.dynamic_shared_at + dynamic,
         }
     }
 
@@ -91,9 +113,13 @@ impl<'a> Launch<'a> {
         let blocks = self.grid.iter().map(|&n| u64::from(n)).product::<u64>();
         let workers = (self.options.threads.max(1) as u64).min(blocks);
         let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
-        let results = Mutex::new((Profile::new(self.kernel.code.len()), None::<(u64, Box<Fault>)>));
+        let profile = Profile::new(self.kernel.code.len(), self.options.counts);
+        let results = Mutex::new((profile, None::<(u64, Box<Fault>)>));
         let work = || {
-            let mut crew = Crew::new(self);
+            let mut crew = match Crew::new(self) {
+                Ok(crew) => crew,
+                Err(fault) => return keep(&results, 0, fault),
+            };
             while !stop.load(Ordering::Relaxed) {
                 let block = next.fetch_add(1, Ordering::Relaxed);
                 if block >= blocks {
@@ -101,10 +127,7 @@ impl<'a> Launch<'a> {
                 }
                 if let Err(fault) = crew.run(self, block) {
                     stop.store(true, Ordering::Relaxed);
-                    let mut results = results.lock().unwrap_or_else(|e| e.into_inner());
-                    if results.1.as_ref().is_none_or(|(other, _)| block < *other) {
-                        results.1 = Some((block, fault));
-                    }
+                    keep(&results, block, fault);
                 }
             }
             results.lock().unwrap_or_else(|e| e.into_inner()).0.add(&crew.into_profile());
@@ -162,4 +185,28 @@ impl<'a> Launch<'a> {
             address: violation.address,
         }
     }
+}
+
+/// What the host threads of a launch come back with.
+type Results = Mutex<(Profile, Option<(u64, Box<Fault>)>)>;
+
+/// Keeps the fault of the lowest block.
+fn keep(results: &Results, block: u64, fault: Box<Fault>) {
+    let mut results = results.lock().unwrap_or_else(|e| e.into_inner());
+    if results.1.as_ref().is_none_or(|(other, _)| block < *other) {
+        results.1 = Some((block, fault));
+    }
+}
+
+fn no_room(kernel: &Kernel) -> Box<Fault> {
+    Box::new(Fault {
+        rule: Rule::Launch,
+        message: "the host has no room for the arguments".to_owned(),
+        kernel: kernel.name.clone(),
+        line: 0,
+        text: String::new(),
+        source: None,
+        thread: None,
+        address: None,
+    })
 }

@@ -1,5 +1,7 @@
 //! What a launch did, instruction by instruction.
 
+use crate::memory::Counts;
+
 /// Counts of one host thread, or of a whole launch once they are added.
 #[derive(Debug, Clone, Default)]
 pub struct Profile {
@@ -7,11 +9,15 @@ pub struct Profile {
     pub executed: Vec<u64>,
     /// For each instruction the lanes that took part, summed.
     pub lanes: Vec<u64>,
+    /// For each instruction what its accesses cost; empty where that is not counted.
+    pub memory: Vec<Counts>,
 }
 
 impl Profile {
-    pub fn new(instructions: usize) -> Self {
-        Self { executed: vec![0; instructions], lanes: vec![0; instructions] }
+    /// For a kernel of so many instructions, memory counted or not.
+    pub fn new(instructions: usize, memory: bool) -> Self {
+        let memory = vec![Counts::default(); if memory { instructions } else { 0 }];
+        Self { executed: vec![0; instructions], lanes: vec![0; instructions], memory }
     }
 
     #[inline(always)]
@@ -20,16 +26,24 @@ impl Profile {
         self.lanes[pc as usize] += u64::from(mask.count_ones());
     }
 
+    /// Warp instructions in all.
     pub fn total(&self) -> u64 {
         self.executed.iter().sum()
     }
 
+    /// Memory of all instructions.
+    pub fn total_memory(&self) -> Counts {
+        let mut sum = Counts::default();
+        self.memory.iter().for_each(|counts| sum.add(counts));
+        sum
+    }
+
     pub fn add(&mut self, other: &Profile) {
-        for (sum, value) in self.executed.iter_mut().zip(&other.executed) {
-            *sum += value;
-        }
-        for (sum, value) in self.lanes.iter_mut().zip(&other.lanes) {
-            *sum += value;
-        }
+        let add = |sums: &mut Vec<u64>, values: &[u64]| {
+            sums.iter_mut().zip(values).for_each(|(s, v)| *s += v)
+        };
+        add(&mut self.executed, &other.executed);
+        add(&mut self.lanes, &other.lanes);
+        self.memory.iter_mut().zip(&other.memory).for_each(|(sum, counts)| sum.add(counts));
     }
 }

@@ -111,6 +111,8 @@ pub struct Variable<'a> {
     /// As declared, or the element's own size.
     pub align: u32,
     pub external: bool,
+    /// A `.reg` parameter or result of a `.func`: the register of the body that carries it (no memory then).
+    pub register: Option<RegisterId>,
     pub initial: Vec<Initial>,
     pub line: u32,
 }
@@ -149,6 +151,8 @@ pub struct Function<'a> {
     pub exact_threads: Option<[u32; 3]>,
     /// `.minnctapersm`.
     pub least_blocks: Option<u32>,
+    /// `.reqnctapercluster`: blocks of a cluster.
+    pub cluster: Option<[u32; 3]>,
     /// `.maxnreg`.
     pub most_registers: Option<u32>,
     pub line: u32,
@@ -157,15 +161,17 @@ pub struct Function<'a> {
 /// Instructions of a function; scopes (`{ }`) are flattened, each register, label and variable has a number of its own.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Body<'a> {
+    /// Those an instruction names, in the order of their first use: `.reg .b32 %r<1000>` alone declares none.
     pub registers: Vec<Register>,
-    /// `.shared`, `.local` and `.param` variables declared inside, whatever their scope.
+    /// `.shared`, `.local` and `.param` variables declared inside, whatever their scope. (`.global` and `.const`
+    /// ones are with the module's.)
     pub variables: Vec<Variable<'a>>,
     /// For each label the instruction it stands before (`instructions.len()` at the end).
     pub labels: Vec<usize>,
     pub instructions: Vec<Instruction<'a>>,
 }
 
-/// A declared register; `%r<5>` declares five.
+/// A declared register that is in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Register {
     pub kind: Type,

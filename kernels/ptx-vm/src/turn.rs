@@ -1,8 +1,11 @@
 //! A warp's turn: all that an instruction can see and change while it runs.
 
 use crate::block::Block;
+use crate::error::Checked;
 use crate::launch::Launch;
-use crate::registers::Registers;
+use crate::memory::{Access, Element, Scope, Strength, window};
+use crate::registers::{LANES, Registers};
+use crate::syntax::Space;
 
 /// What happens after an instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,11 +45,230 @@ pub struct Turn<'a> {
     pub resumed: Option<crate::barrier::Gathered>,
     /// For [`Flow::JumpEach`].
     pub targets: [u32; 32],
+    /// What the warp's last poll saw.
+    pub polled: &'a mut u64,
+}
+
+/// How an access takes part in the order of threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct How {
+    pub strength: Strength,
+    pub scope: Scope,
+}
+
+/// What an access of the turn's lanes says of itself; the block's fields beside it stay free.
+macro_rules! access {
+    ($turn:ident, $mask:expr, $how:expr) => {
+        Access {
+            mask: $mask,
+            first_thread: $turn.warp * 32,
+            block: $turn.block.linear as u32,
+            line: if $turn.block.order.is_some() {
+                $turn.launch.kernel.origins[$turn.pc as usize].line
+            } else {
+                0
+            },
+            strength: $how.strength,
+            scope: $how.scope,
+            order: $turn.block.order.as_mut(),
+            counts: $turn.block.profile.memory.get_mut($turn.pc as usize),
+        }
+    };
 }
 
 impl Turn<'_> {
     /// Linear number in the block of the warp's first thread.
     pub fn first_thread(&self) -> u32 {
         self.warp * 32
+    }
+
+    /// `N` consecutive elements of each lane of `mask` from addresses in `space`.
+    ///
+    /// # Errors
+    /// A rule of the memory is broken.
+    #[inline(always)]
+    pub fn load<T: Element, const N: usize>(
+        &mut self,
+        space: Space,
+        mask: u32,
+        addresses: &[u64; LANES],
+        how: How,
+    ) -> Checked<[[T; LANES]; N]> {
+        if space == Space::Generic {
+            return self.load_generic(mask, addresses, how);
+        }
+        let mut access = access!(self, mask, how);
+        match space {
+            Space::Shared => self.block.shared.load(&mut access, addresses),
+            Space::Local => self.block.local.load(&mut access, addresses),
+            Space::Parameter => self.launch.parameters.load(&mut access, addresses),
+            Space::Global | Space::Constant | Space::Generic => {
+                self.block.global.load(&mut access, addresses)
+            }
+        }
+    }
+
+    /// Stores `N` consecutive elements of each lane of `mask`.
+    ///
+    /// # Errors
+    /// As [`Turn::load`].
+    #[inline(always)]
+    pub fn store<T: Element, const N: usize>(
+        &mut self,
+        space: Space,
+        mask: u32,
+        addresses: &[u64; LANES],
+        values: &[[T; LANES]; N],
+        how: How,
+    ) -> Checked<()> {
+        if space == Space::Generic {
+            return self.each_space(mask, addresses, |turn, space, mask, addresses| {
+                turn.store(space, mask, addresses, values, how)
+            });
+        }
+        let mut access = access!(self, mask, how);
+        match space {
+            Space::Shared => self.block.shared.store(&mut access, addresses, values),
+            Space::Local => self.block.local.store(&mut access, addresses, values),
+            Space::Parameter => self.launch.parameters.store::<T, N>(&mut access, addresses),
+            Space::Global | Space::Constant | Space::Generic => {
+                self.block.global.store(&mut access, addresses, values)
+            }
+        }
+    }
+
+    /// Replaces one element of each lane of `mask` by `f(lane, old)`; the old ones come back.
+    ///
+    /// # Errors
+    /// As [`Turn::load`].
+    pub fn atomic<T: Element>(
+        &mut self,
+        space: Space,
+        mask: u32,
+        addresses: &[u64; LANES],
+        how: How,
+        f: &mut dyn FnMut(usize, T) -> T,
+    ) -> Checked<[T; LANES]> {
+        if space == Space::Generic {
+            let mut all = [T::default(); LANES];
+            self.each_space(mask, addresses, |turn, space, mask, addresses| {
+                let old = turn.atomic(space, mask, addresses, how, f)?;
+                (0..LANES)
+                    .filter(|lane| mask >> lane & 1 == 1)
+                    .for_each(|lane| all[lane] = old[lane]);
+                Ok(())
+            })?;
+            return Ok(all);
+        }
+        let mut access = access!(self, mask, how);
+        match space {
+            Space::Shared => self.block.shared.atomic(&mut access, addresses, f),
+            Space::Local => self.block.local.atomic(&mut access, addresses, f),
+            Space::Parameter => self.launch.parameters.atomic(&mut access, addresses),
+            Space::Global | Space::Constant | Space::Generic => {
+                self.block.global.atomic(&mut access, addresses, f)
+            }
+        }
+    }
+
+    /// Copies bytes out of shared memory for an operation of the machine's own, in the name of `lane`.
+    ///
+    /// # Errors
+    /// As [`Turn::load`], without alignment.
+    pub fn shared_out(&mut self, lane: usize, from: u64, to: &mut [u8]) -> Checked<()> {
+        let access = access!(self, 1 << lane, How::default());
+        self.block.shared.copy_out(&access, lane, from, to)
+    }
+
+    /// Copies bytes out of global memory, likewise.
+    ///
+    /// # Errors
+    /// As [`Turn::load`], without alignment.
+    pub fn global_out(&mut self, lane: usize, from: u64, to: &mut [u8]) -> Checked<()> {
+        let mut access = access!(self, 1 << lane, How::default());
+        self.block.global.copy_out(&mut access, lane, from, to)
+    }
+
+    /// Copies bytes into shared memory, likewise.
+    ///
+    /// # Errors
+    /// As [`Turn::store`], without alignment.
+    pub fn shared_in(&mut self, lane: usize, to: u64, from: &[u8]) -> Checked<()> {
+        let access = access!(self, 1 << lane, How::default());
+        self.block.shared.copy_in(&access, lane, to, from)
+    }
+
+    /// Copies bytes into global memory, likewise.
+    ///
+    /// # Errors
+    /// As [`Turn::store`], without alignment.
+    pub fn global_in(&mut self, lane: usize, to: u64, from: &[u8]) -> Checked<()> {
+        let mut access = access!(self, 1 << lane, How::default());
+        self.block.global.copy_in(&mut access, lane, to, from)
+    }
+
+    /// Bytes of shared memory count as unwritten until [`crate::memory::Shared::deliver`] brings them.
+    ///
+    /// # Errors
+    /// The bytes lie outside, or the write races.
+    pub fn shared_poison(&mut self, lane: usize, to: u64, bytes: u64) -> Checked<()> {
+        let access = access!(self, 1 << lane, How::default());
+        self.block.shared.poison(&access, lane, to, bytes)
+    }
+
+    #[inline(never)]
+    fn load_generic<T: Element, const N: usize>(
+        &mut self,
+        mask: u32,
+        addresses: &[u64; LANES],
+        how: How,
+    ) -> Checked<[[T; LANES]; N]> {
+        let mut all = [[T::default(); LANES]; N];
+        self.each_space(mask, addresses, |turn, space, mask, addresses| {
+            let part = turn.load::<T, N>(space, mask, addresses, how)?;
+            for (all, part) in all.iter_mut().zip(&part) {
+                (0..LANES)
+                    .filter(|lane| mask >> lane & 1 == 1)
+                    .for_each(|lane| all[lane] = part[lane]);
+            }
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    /// Calls `body` for each space that lanes' generic addresses point into, with those lanes and their addresses there.
+    fn each_space(
+        &mut self,
+        mask: u32,
+        addresses: &[u64; LANES],
+        mut body: impl FnMut(&mut Self, Space, u32, &[u64; LANES]) -> Checked<()>,
+    ) -> Checked<()> {
+        let split = addresses.map(window::split);
+        let inner = split.map(|(_, address)| address);
+        let mut left = mask;
+        while left != 0 {
+            let space = split[left.trailing_zeros() as usize].0;
+            let lanes = (0..LANES).filter(|lane| left >> lane & 1 == 1 && split[*lane].0 == space);
+            let lanes = lanes.fold(0u32, |lanes, lane| lanes | 1 << lane);
+            body(self, space, lanes, &inner)?;
+            left &= !lanes;
+        }
+        Ok(())
+    }
+
+    /// A strong read saw these values: the warp is polling if it saw the same before with nothing in between.
+    pub fn after_strong_read(
+        &mut self,
+        addresses: &[u64; LANES],
+        values: impl Iterator<Item = u64>,
+    ) -> Flow {
+        let mut hash = u64::from(self.pc).wrapping_add(0x9e37_79b9);
+        for value in addresses.iter().copied().chain(values) {
+            hash = (hash.rotate_left(5) ^ value).wrapping_mul(0x517c_c1b7_2722_0a95);
+        }
+        match std::mem::replace(self.polled, hash) == hash {
+            true => Flow::Poll,
+            false => Flow::Next,
+        }
     }
 }

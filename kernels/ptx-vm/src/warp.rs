@@ -63,18 +63,27 @@ pub struct Warp {
     pub live: u32,
     pub splits: Vec<Split>,
     instructions: u64,
+    polled: u64,
 }
 
 impl Warp {
     /// A warp whose registers are `registers`; [`Warp::start`] puts it at the first instruction.
     pub fn new(index: u32, registers: Registers) -> Self {
-        Self { index, registers, live: 0, splits: Vec::with_capacity(32), instructions: 0 }
+        Self {
+            index,
+            registers,
+            live: 0,
+            splits: Vec::with_capacity(32),
+            instructions: 0,
+            polled: 0,
+        }
     }
 
     /// All lanes of `lanes` at the first instruction.
     pub fn start(&mut self, lanes: u32) {
         self.live = lanes;
         self.instructions = 0;
+        self.polled = 0;
         self.splits.clear();
         self.splits.push(Split {
             pc: 0,
@@ -180,6 +189,7 @@ impl Warp {
                     instructions: self.instructions,
                     resumed: resumed.take(),
                     targets: [0; 32],
+                    polled: &mut self.polled,
                 };
                 // SAFETY: the decoder picked the copy of the body that this processor can run.
                 let flow = unsafe { (instruction.run)(&mut turn, instruction, taking) };

@@ -8,6 +8,7 @@
 //! `dbias = sum over rows of dout`.
 
 mod cpu;
+mod cuda;
 
 use super::contract::{Kind, Operation, Signature, TensorType, mismatch};
 use crate::error::Result;

@@ -20,7 +20,7 @@ fn help_names_every_exit_code() {
 fn a_wrong_command_line_ends_with_2() {
     let folder = Folder::new();
     folder.picture("a.png", 4, 4);
-    let cases: [(&[&str], &str); 10] = [
+    let cases: [(&[&str], &str); 11] = [
         (&[], "--pairs"),
         (&["a.png"], "PHRASE"),
         (&["--picture", "a.png"], "--phrase"),
@@ -29,7 +29,8 @@ fn a_wrong_command_line_ends_with_2() {
         (&["--pairs", "-", "a.png", "left"], "cannot be used with"),
         (&["--pairs", "-", "--picture", "a.png", "--phrase", "left"], "cannot be used with"),
         (&["a.png", "left", "--threads", "0"], "--threads"),
-        (&["a.png", "left", "--device", "cuda:0"], "--device cuda:0 is not built yet"),
+        (&["a.png", "left", "--device", "cuda:99"], "use --device cpu"),
+        (&["a.png", "left", "--device", "gpu"], "there are cpu, cuda:N and vm"),
         (&["a.png", "left", "--batch", "2"], "--batch"),
     ];
     for (arguments, said) in cases {

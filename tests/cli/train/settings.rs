@@ -75,10 +75,13 @@ fn what_is_wrong_with_a_file_is_said() {
     }
 }
 
+/// On a machine without a driver, with one but without a GPU, and with a GPU.
 #[test]
-fn machines_that_are_not_built_say_so() {
-    for device in ["cuda:0", "vm"] {
+fn a_gpu_that_cannot_be_used_ends_with_2_and_says_what_to_do() {
+    for device in ["cuda:0", "cuda:99"] {
         let said = fails(&mut program(&["--device", device, "config", "--preset", "demo"]), 2);
-        assert!(said.contains("not built yet; use --device cpu"), "{said}");
+        assert!(said.contains("use --device cpu") && said.lines().count() == 1, "{said}");
     }
+    let said = fails(&mut program(&["--device", "gpu", "config", "--preset", "demo"]), 2);
+    assert!(said.contains("no device \"gpu\"; there are cpu, cuda:N and vm"), "{said}");
 }

@@ -67,11 +67,7 @@ impl Exact {
     /// The same number with [`SUM_BITS`] bits before the point of `2^exponent`.
     fn raised(self) -> Self {
         let shift = SUM_BITS - length(self.magnitude);
-        Self {
-            magnitude: self.magnitude << shift,
-            exponent: self.exponent - shift as i32,
-            ..self
-        }
+        Self { magnitude: self.magnitude << shift, exponent: self.exponent - shift as i32, ..self }
     }
 
     /// In units of `2^exponent`, at least the own; what is cut off sets the lowest bit.
@@ -83,8 +79,7 @@ impl Exact {
     /// The sum; an exact zero of two signs is negative only if `down`.
     fn plus(self, other: Self, down: bool) -> Self {
         if self.magnitude == 0 && other.magnitude == 0 {
-            let negative =
-                if self.negative == other.negative { self.negative } else { down };
+            let negative = if self.negative == other.negative { self.negative } else { down };
             return Self { negative, ..self };
         }
         if self.magnitude == 0 || other.magnitude == 0 {

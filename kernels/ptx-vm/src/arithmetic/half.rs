@@ -20,7 +20,8 @@ pub fn from_f16(bits: u16) -> f32 {
 pub fn to_f16(x: f32) -> u16 {
     let bits = x.to_bits();
     let (magnitude, sign) = (bits & 0x7fff_ffff, (bits >> 16) & 0x8000);
-    let normal = (magnitude.wrapping_sub(112 << 23)).wrapping_add(0xfff + ((magnitude >> 13) & 1)) >> 13;
+    let normal =
+        (magnitude.wrapping_sub(112 << 23)).wrapping_add(0xfff + ((magnitude >> 13) & 1)) >> 13;
     // 0.5 has the last place of an f16 subnormal: the addition rounds.
     let subnormal = (f32::from_bits(magnitude) + 0.5).to_bits().wrapping_sub(0x3f00_0000);
     let small = magnitude < 113 << 23;

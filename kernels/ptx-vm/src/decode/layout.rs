@@ -118,7 +118,7 @@ pub(super) fn place_variables(
         if let (Some(address), true) =
             (address, variable.initial.iter().any(|i| matches!(i, Initial::Address { .. })))
         {
-            placement.patch(*address, &content(variable, &addresses)?);
+            placement.patch(*address, &content(variable, &addresses)?)?;
         }
     }
     Ok(addresses)

@@ -40,7 +40,10 @@ pub trait Placement {
         read_only: bool,
     ) -> LoadResult<u64>;
     /// A later correction of the content: addresses of other variables.
-    fn patch(&mut self, address: u64, content: &[u8]);
+    ///
+    /// # Errors
+    /// The device refuses.
+    fn patch(&mut self, address: u64, content: &[u8]) -> LoadResult<()>;
 }
 
 /// Decodes every kernel of a module.

@@ -2,6 +2,7 @@
 
 use crate::decode::{Encoded, Modifiers, Site};
 use crate::error::{Checked, LoadResult, Rule, Violation};
+use crate::memory::Point;
 use crate::program::{Family, Instruction, Run};
 use crate::registers::{LANES, Slot};
 use crate::syntax::Type;
@@ -128,6 +129,9 @@ fn arrive(turn: &mut Turn<'_>, instruction: &Instruction, mask: u32, holds: u32)
         );
     }
     turn.block.barriers.arrive(id as u8, mask, expected.min(threads), holds)?;
+    if let (Some(order), ARRIVE) = (&mut turn.block.order, instruction.detail & ARRIVE) {
+        order.release(Point::Barrier(id), turn.warp, mask);
+    }
     Ok(id as u8)
 }
 
@@ -151,7 +155,12 @@ fn sync_warp(turn: &mut Turn<'_>, instruction: &Instruction, mask: u32) -> Check
         )));
     }
     match members & turn.live & !mask {
-        0 => Ok(Flow::Next),
+        0 => {
+            if let Some(order) = &mut turn.block.order {
+                order.warp_sync(turn.warp, mask);
+            }
+            Ok(Flow::Next)
+        }
         _ => Ok(Flow::Converge(members)),
     }
 }

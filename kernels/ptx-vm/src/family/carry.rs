@@ -66,8 +66,7 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     operands.resize(CARRY, operands[1]);
     operands.push(site.carry());
     let run = run(site.host(), kind, what).ok_or_else(|| site.wrong_type(kind))?;
-    let detail =
-        u32::from(carry_in) * CARRY_IN | u32::from(carry_out) * CARRY_OUT | what;
+    let detail = u32::from(carry_in) * CARRY_IN | u32::from(carry_out) * CARRY_OUT | what;
     site.emit(Encoded { detail, ..Encoded::new(run, Family::Integer, &operands) })
 }
 

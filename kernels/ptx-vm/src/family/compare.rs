@@ -1,8 +1,8 @@
 //! `setp` and `set`: comparisons into a predicate, two predicates or a number, combined with a further predicate.
 
 use super::relation::{
-    Basis, Comparison, Different, Equal, Flushed, Less, LessEqual, OfBf16, OfF16, OfFlushedF16, Sort,
-    Unordered,
+    Basis, Comparison, Different, Equal, Flushed, Less, LessEqual, OfBf16, OfF16, OfFlushedF16,
+    Sort, Unordered,
 };
 use crate::decode::{Encoded, Modifiers, Site};
 use crate::error::LoadResult;
@@ -90,11 +90,26 @@ crate::run! {
 macro_rules! with_basis {
     ($basis:expr, $r:ident => $body:expr) => {
         match $basis {
-            Basis::Equal => { type $r = Equal; Some($body) }
-            Basis::Less => { type $r = Less; Some($body) }
-            Basis::LessEqual => { type $r = LessEqual; Some($body) }
-            Basis::Different => { type $r = Different; Some($body) }
-            Basis::Unordered => { type $r = Unordered; Some($body) }
+            Basis::Equal => {
+                type $r = Equal;
+                Some($body)
+            }
+            Basis::Less => {
+                type $r = Less;
+                Some($body)
+            }
+            Basis::LessEqual => {
+                type $r = LessEqual;
+                Some($body)
+            }
+            Basis::Different => {
+                type $r = Different;
+                Some($body)
+            }
+            Basis::Unordered => {
+                type $r = Unordered;
+                Some($body)
+            }
         }
     };
 }
@@ -191,10 +206,8 @@ struct Terms {
 
 fn terms(site: &Site<'_, '_, '_>, modifiers: &mut Modifiers<'_>) -> LoadResult<Terms> {
     let kind = modifiers.take_last_type()?;
-    let float = matches!(
-        kind,
-        Type::F32 | Type::F64 | Type::F16 | Type::F16x2 | Type::Bf16 | Type::Bf16x2
-    );
+    let float =
+        matches!(kind, Type::F32 | Type::F64 | Type::F16 | Type::F16x2 | Type::Bf16 | Type::Bf16x2);
     let comparison = modifiers.take_one(|part| Comparison::parse(part, float));
     let comparison = comparison.ok_or_else(|| site.error("the comparison is missing"))?;
     let combination = modifiers.take_one(|part| match part {
@@ -223,7 +236,12 @@ impl Terms {
     }
 
     /// Slots of results and sources, and `detail`.
-    fn encode(&self, site: &mut Site<'_, '_, '_>, p: crate::registers::Slot, q: crate::registers::Slot) -> LoadResult<Encoded> {
+    fn encode(
+        &self,
+        site: &mut Site<'_, '_, '_>,
+        p: crate::registers::Slot,
+        q: crate::registers::Slot,
+    ) -> LoadResult<Encoded> {
         site.expect_operands(if self.combination == 0 { 3 } else { 4 })?;
         let (a, b) = (site.typed_operand(1, self.kind)?, site.typed_operand(2, self.kind)?);
         let (a, b) = if self.comparison.exchanged { (b, a) } else { (a, b) };

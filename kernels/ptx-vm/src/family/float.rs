@@ -1,9 +1,9 @@
 //! Single and double precision: `add sub mul fma mad abs neg`.
 
+use super::extreme;
 use super::rounded::{
     self, Difference, FLUSH, HOLD, Operation, Product, ProductSum, Sum, take_rounding,
 };
-use super::extreme;
 use crate::arithmetic::format::Rounding;
 use crate::arithmetic::single::{canonical_wide, finished, flushed_if};
 use crate::decode::{Encoded, Modifiers, Site};

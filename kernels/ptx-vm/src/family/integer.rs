@@ -13,12 +13,30 @@ use crate::syntax::Type;
 macro_rules! with_integer {
     ($kind:expr, $t:ident => $body:expr) => {
         match $kind {
-            crate::syntax::Type::U16 => { type $t = u16; Some($body) }
-            crate::syntax::Type::S16 => { type $t = i16; Some($body) }
-            crate::syntax::Type::U32 => { type $t = u32; Some($body) }
-            crate::syntax::Type::S32 => { type $t = i32; Some($body) }
-            crate::syntax::Type::U64 => { type $t = u64; Some($body) }
-            crate::syntax::Type::S64 => { type $t = i64; Some($body) }
+            crate::syntax::Type::U16 => {
+                type $t = u16;
+                Some($body)
+            }
+            crate::syntax::Type::S16 => {
+                type $t = i16;
+                Some($body)
+            }
+            crate::syntax::Type::U32 => {
+                type $t = u32;
+                Some($body)
+            }
+            crate::syntax::Type::S32 => {
+                type $t = i32;
+                Some($body)
+            }
+            crate::syntax::Type::U64 => {
+                type $t = u64;
+                Some($body)
+            }
+            crate::syntax::Type::S64 => {
+                type $t = i64;
+                Some($body)
+            }
             _ => None,
         }
     };
@@ -125,7 +143,9 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
         "sub" => (2, sum(site, &mut modifiers, kind, false)),
         "min" => (2, extreme(site, &mut modifiers, kind, true)),
         "max" => (2, extreme(site, &mut modifiers, kind, false)),
-        "sad" => (3, with_integer!(kind, T => ternary::<SumOfDifferences, T, T, T, T>(site.host()))),
+        "sad" => {
+            (3, with_integer!(kind, T => ternary::<SumOfDifferences, T, T, T, T>(site.host())))
+        }
         "neg" if kind.is_signed() => (1, with_integer!(kind, T => unary::<Neg, T, T>(site.host()))),
         "abs" if kind.is_signed() => (1, with_integer!(kind, T => unary::<Abs, T, T>(site.host()))),
         _ => (0, None),

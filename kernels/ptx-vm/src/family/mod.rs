@@ -1,6 +1,8 @@
 //! The instructions, one file a family: each decodes its own and says what it does for the lanes of a warp.
 
+pub mod address;
 pub mod approximate;
+pub mod atomic;
 pub mod barrier;
 pub mod bits;
 pub mod carry;
@@ -8,7 +10,9 @@ pub mod compare;
 pub mod control;
 pub mod convert;
 pub mod division;
+pub mod exchange;
 pub mod extreme;
+pub mod fence;
 pub mod float;
 pub mod half;
 pub mod integer;
@@ -22,6 +26,7 @@ pub mod rounded;
 pub mod scalar;
 pub mod select;
 pub mod shift;
+pub mod transfer;
 
 use crate::decode::Site;
 use crate::error::LoadResult;
@@ -36,6 +41,13 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
             control::decode(site)
         }
         "bar" | "barrier" => barrier::decode(site),
+        "shfl" | "vote" | "match" | "redux" | "activemask" | "elect" => exchange::decode(site),
+        "atom" | "red" => atomic::decode(site),
+        "ld" | "ldu" | "st" => transfer::decode(site),
+        "cvta" | "isspacep" | "prefetch" | "prefetchu" | "discard" | "applypriority" => {
+            address::decode(site)
+        }
+        "fence" | "membar" => fence::decode(site),
         "mov" => moves::decode(site),
         "add" | "sub" | "mul" | "mad" | "fma" | "div" | "abs" | "neg" | "min" | "max" | "sad" => {
             scalar::decode(site)

@@ -80,7 +80,9 @@ pub fn decode(
         ("max", true, false) => each::<MaxSigned>(host),
         ("min", true, true) => each::<MinPositive>(host),
         ("max", true, true) => each::<MaxPositive>(host),
-        (other, ..) => return Err(site.error(format!("{other} does not exist for pairs of 16 bits"))),
+        (other, ..) => {
+            return Err(site.error(format!("{other} does not exist for pairs of 16 bits")));
+        }
     };
     modifiers.finish()?;
     let operands = site.typed(&[Type::B32; 3])?;

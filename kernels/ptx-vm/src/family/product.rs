@@ -134,7 +134,10 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
         None => halves(site, &mut modifiers, kind, add),
     };
     let run = run.ok_or_else(|| {
-        site.error(format!("{} needs .lo, .hi or .wide and an integer type it takes", site.opcode()))
+        site.error(format!(
+            "{} needs .lo, .hi or .wide and an integer type it takes",
+            site.opcode()
+        ))
     })?;
     modifiers.finish()?;
     let result = if wide { twice(kind) } else { kind };
@@ -203,9 +206,7 @@ fn by24(
     let (low, high) = (modifiers.take("lo"), modifiers.take("hi"));
     let held = add && high && kind == Type::S32 && modifiers.take("sat");
     Some(match (kind, add, low, high) {
-        (Type::S32, true, false, true) if held => {
-            ternary::<High24Held, i32, i32, i32, i32>(host)
-        }
+        (Type::S32, true, false, true) if held => ternary::<High24Held, i32, i32, i32, i32>(host),
         (Type::U32, false, true, false) => binary::<Low24, u32, u32, u32>(host),
         (Type::S32, false, true, false) => binary::<Low24, i32, i32, i32>(host),
         (Type::U32, false, false, true) => binary::<High24, u32, u32, u32>(host),

@@ -131,9 +131,7 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
 
 fn single(host: Host, name: &str, manner: Manner, flush: bool) -> Option<Run> {
     Some(match (name, manner, flush) {
-        ("div", Manner::Approximate, false) => {
-            binary::<DivApproximate<false>, f32, f32, f32>(host)
-        }
+        ("div", Manner::Approximate, false) => binary::<DivApproximate<false>, f32, f32, f32>(host),
         ("div", Manner::Approximate, true) => binary::<DivApproximate<true>, f32, f32, f32>(host),
         ("rsqrt", Manner::Approximate, false) => unary::<Rsqrt<false>, f32, f32>(host),
         ("rsqrt", Manner::Approximate, true) => unary::<Rsqrt<true>, f32, f32>(host),
@@ -168,9 +166,7 @@ fn double(host: Host, name: &str, manner: Manner, flush: bool) -> Option<Run> {
         _ => return None,
     };
     Some(match name {
-        "div" => {
-            nearest_or::<Quotient>(host, rounding, binary::<Div<false>, f64, f64, f64>(host))
-        }
+        "div" => nearest_or::<Quotient>(host, rounding, binary::<Div<false>, f64, f64, f64>(host)),
         "rcp" => nearest_or::<Reciprocal>(host, rounding, unary::<Rcp<false>, f64, f64>(host)),
         "sqrt" => nearest_or::<Root>(host, rounding, unary::<Sqrt<false>, f64, f64>(host)),
         _ => return None,

@@ -1,7 +1,7 @@
 //! Comparisons of two numbers: which there are, and the few relations that all others are turned or negated forms of.
 
-use crate::arithmetic::single::flushed;
 use crate::arithmetic::half::{from_bf16, from_f16};
+use crate::arithmetic::single::flushed;
 use crate::shapes::Relation;
 
 /// A comparison as a relation, perhaps with its sources exchanged or its answer negated.

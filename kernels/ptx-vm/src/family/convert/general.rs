@@ -93,7 +93,8 @@ pub(super) fn pair_to_pair(
     let mut out = [0u32; LANES];
     for lane in (0..LANES).filter(|lane| mask >> lane & 1 == 1) {
         let whole = u64::from(a[lane]);
-        let (high, low) = (conversion.of(low(whole >> from, from)), conversion.of(low(whole, from)));
+        let (high, low) =
+            (conversion.of(low(whole >> from, from)), conversion.of(low(whole, from)));
         out[lane] = (high << to | low) as u32;
     }
     turn.registers.set(instruction.operands[0], mask, &out);

@@ -17,15 +17,8 @@ pub(super) struct Kind {
 }
 
 /// Formats by number; integers follow.
-const FORMATS: [Format; 7] = [
-    Format::F16,
-    Format::BF16,
-    Format::TF32,
-    Format::F32,
-    Format::F64,
-    Format::E4M3,
-    Format::E5M2,
-];
+const FORMATS: [Format; 7] =
+    [Format::F16, Format::BF16, Format::TF32, Format::F32, Format::F64, Format::E4M3, Format::E5M2];
 const FORMAT_NAMES: [&str; FORMATS.len()] = ["f16", "bf16", "tf32", "f32", "f64", "e4m3", "e5m2"];
 const INTEGER_NAMES: [&str; 8] = ["u8", "u16", "u32", "u64", "s8", "s16", "s32", "s64"];
 const TF32: u8 = 2;

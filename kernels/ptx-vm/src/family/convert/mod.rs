@@ -85,8 +85,11 @@ fn conversion(
     if rounding.0 == Rounding::Away && to.float() != Some(Format::TF32) {
         return refuse(".rna is for tf32");
     }
-    kind::permitted(from, to, rounding.0, flags).or_else(|what| refuse(what))?;
-    Ok(Conversion { from, to, rounding: rounding.0, integral: rounding.1, flags })
+    let (rounding, integral) = rounding;
+    match kind::permitted(from, to, rounding, flags) {
+        Ok(()) => Ok(Conversion { from, to, rounding, integral, flags }),
+        Err(what) => refuse(what),
+    }
 }
 
 fn single(site: &mut Site<'_, '_, '_>, conversion: Conversion) -> LoadResult<()> {

@@ -11,10 +11,7 @@ use crate::turn::{Flow, Turn};
 const SIGNED: u32 = 32;
 
 /// `cvt.pack.sat.u16.s32 d, a, b` and `cvt.pack.sat.u8.s32.b32 d, a, b, c`.
-pub(super) fn decode(
-    site: &mut Site<'_, '_, '_>,
-    mut modifiers: Modifiers<'_>,
-) -> LoadResult<()> {
+pub(super) fn decode(site: &mut Site<'_, '_, '_>, mut modifiers: Modifiers<'_>) -> LoadResult<()> {
     if !modifiers.take("sat") {
         return Err(site.error("cvt.pack exists as .sat only"));
     }

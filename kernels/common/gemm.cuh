@@ -1,0 +1,73 @@
+// Matrix products of any size: what they share in f32 and bf16, the tile of the result and its way out.
+//
+// A block makes a square tile of the result, 128 x 128 with 8 warps or 64 x 64 with 4, going along the depth
+// in steps; the smaller one is for results of which the larger would not fill the device. What comes after
+// the product (bias, activation, set or add ...) is done on rows of four neighbouring numbers that lie in
+// shared memory, so that every access to global memory is a whole line.
+#pragma once
+
+#include "reduce.cuh"
+#include "vector.cuh"
+
+// By the side of its tile.
+__host__ __device__ constexpr int gemm_threads(int side) { return 2 * side; }
+
+// How an operand lies in memory. A product sums over the depth; the other index is a row of the first
+// operand, or a column of the result for the second.
+enum class Lies {
+  BY_DEPTH, // [other, depth]
+  BY_OTHER, // [depth, other]
+};
+
+// Which part of the result, and of the sum, a block makes.
+struct GemmTask {
+  int rows, columns; // of the result
+  int row, column;   // where the tile begins
+  int depth;         // of both operands
+  int begin, end;    // the part of it to sum up; begins at a whole step
+
+  // Grid: (column tiles, row tiles, parts of the depth).
+  __device__ GemmTask(int rows_, int columns_, int depth_, int side, int step)
+      : rows(rows_), columns(columns_), row(blockIdx.y * side), column(blockIdx.x * side), depth(depth_) {
+    const int steps = (depth + step - 1) / step;
+    const int part = (steps + gridDim.z - 1) / gridDim.z * step;
+    begin = min(static_cast<int>(blockIdx.z) * part, depth);
+    end = min(begin + part, depth);
+  }
+};
+
+// Half a tile of the result in shared memory, its upper or lower rows. Columns are permuted in groups of
+// eight so that neither the fragments of the tensor cores going in nor whole rows coming out meet in a bank.
+template <int SIDE> constexpr int HALF_BYTES = SIDE / 2 * SIDE * sizeof(float);
+
+template <int SIDE> __device__ inline int in_half(int row, int column) {
+  return row * SIDE + (column ^ (row % 4 * 8));
+}
+
+// Hands the half tile out: `finish(row, column, values)` for four neighbouring columns of which at least
+// the first is in the result.
+template <int SIDE, typename Finish>
+__device__ inline void finish_half(const float *half, int first_row, const GemmTask &task,
+                                   Finish &finish) {
+#pragma unroll 2
+  for (int i = threadIdx.x; i < SIDE * SIDE / 2 / FOUR; i += gemm_threads(SIDE)) {
+    const int row = i / (SIDE / FOUR), column = i % (SIDE / FOUR) * FOUR;
+    float values[FOUR];
+    load<float, FOUR>(half + in_half<SIDE>(row, column), values);
+    if (first_row + row < task.rows && task.column + column < task.columns)
+      finish(first_row + row, task.column + column, values);
+  }
+}
+
+// Takes both halves out. `put(half)` stores into it what this thread has of the given half: the
+// first half of the threads has the upper, the other the lower.
+template <int SIDE, typename Put, typename Finish>
+__device__ inline void finish_tile(float *half, const GemmTask &task, Put put, Finish &finish) {
+#pragma unroll 1
+  for (int which = 0; which < 2; ++which) {
+    __syncthreads();
+    if (threadIdx.x / (gemm_threads(SIDE) / 2) == which) put(half);
+    __syncthreads();
+    finish_half<SIDE>(half, task.row + which * (SIDE / 2), task, finish);
+  }
+}

@@ -1,0 +1,243 @@
+//! What loads, stores and atomics have in common: spaces, cache hints, strengths, addresses of lanes; and the
+//! instructions about addresses: `cvta isspacep prefetch`.
+
+use crate::decode::{Encoded, Modifiers, Place, Site};
+use crate::error::{Checked, LoadResult};
+use crate::memory::{Scope, Strength, window};
+use crate::program::{Family, Instruction};
+use crate::registers::{LANES, Slot};
+use crate::shapes::{Unary, lanes_where, unary};
+use crate::syntax::{Space, Type};
+use crate::turn::{Flow, How, Turn};
+
+/// Which operand holds the base of an address, and whether it has 64 bits.
+pub const BASE: usize = 0;
+
+/// An address decoded: the slot of its base (any, where there is none), its offset, and `detail` bits.
+#[derive(Debug, Clone, Copy)]
+pub struct Address {
+    pub base: Slot,
+    pub offset: i64,
+    pub detail: u32,
+}
+
+const WIDE: u32 = 1;
+const BASED: u32 = 2;
+const SPACE_SHIFT: u32 = 2;
+const STRENGTH_SHIFT: u32 = 5;
+const BLOCK_SCOPE: u32 = 1 << 8;
+/// The first bit that an instruction may use for itself.
+pub const FREE_SHIFT: u32 = 9;
+
+const SPACES: [Space; 6] =
+    [Space::Generic, Space::Global, Space::Shared, Space::Local, Space::Constant, Space::Parameter];
+const STRENGTHS: [Strength; 5] = [
+    Strength::Weak,
+    Strength::Relaxed,
+    Strength::Acquire,
+    Strength::Release,
+    Strength::AcquireRelease,
+];
+
+/// Takes a state space off the modifiers; `None` is generic.
+pub fn take_space(modifiers: &mut Modifiers<'_>) -> Space {
+    let space = modifiers.take_one(|m| match m {
+        "global" => Some(Space::Global),
+        "shared" | "shared::cta" | "shared::cluster" => Some(Space::Shared),
+        "local" => Some(Space::Local),
+        "const" => Some(Space::Constant),
+        "param" | "param::entry" | "param::func" => Some(Space::Parameter),
+        _ => None,
+    });
+    space.unwrap_or(Space::Generic)
+}
+
+/// Takes semantics and scope. `weak` is what holds without any.
+pub fn take_how(modifiers: &mut Modifiers<'_>, without: Strength) -> How {
+    let strength = modifiers.take_one(|m| match m {
+        "weak" => Some(Strength::Weak),
+        "volatile" | "relaxed" | "mmio" => Some(Strength::Relaxed),
+        "acquire" => Some(Strength::Acquire),
+        "release" => Some(Strength::Release),
+        "acq_rel" => Some(Strength::AcquireRelease),
+        _ => None,
+    });
+    How { strength: strength.unwrap_or(without), scope: take_scope(modifiers) }
+}
+
+/// Takes `.cta`, `.cluster`, `.gpu` or `.sys`.
+pub fn take_scope(modifiers: &mut Modifiers<'_>) -> Scope {
+    let scope = modifiers.take_one(|m| match m {
+        "cta" => Some(Scope::Block),
+        "cluster" | "gpu" | "sys" => Some(Scope::Device),
+        _ => None,
+    });
+    scope.unwrap_or_default()
+}
+
+/// Takes what only steers caches.
+pub fn take_hints(modifiers: &mut Modifiers<'_>) {
+    let hint = |m: &str| {
+        let known = ["ca", "cg", "cs", "lu", "cv", "wb", "wt", "nc"].contains(&m);
+        (known || m.starts_with("L1::") || m.starts_with("L2::") && !m.contains("cache_hint"))
+            .then_some(())
+    };
+    while modifiers.take_one(hint).is_some() {}
+}
+
+impl Address {
+    /// The address operand with this index, in `space` unless its name says more.
+    ///
+    /// # Errors
+    /// The operand is no address, or names a variable of another space.
+    pub fn decode(
+        site: &mut Site<'_, '_, '_>,
+        index: usize,
+        space: Space,
+        how: How,
+    ) -> LoadResult<Self> {
+        let Place { base, offset, space: named } = site.place(index)?;
+        let (space, offset) = match (space, named) {
+            (space, None) => (space, offset),
+            (Space::Generic, Some(named)) => {
+                (Space::Generic, window::generic(named, offset as u64) as i64)
+            }
+            // Arguments of a device function that is written out lie in local memory.
+            (Space::Parameter, Some(Space::Local)) => (Space::Local, offset),
+            (space, Some(named)) if space == named => (space, offset),
+            (space, Some(named)) => {
+                return Err(site.error(format!("a {named:?} variable in a {space:?} access")));
+            }
+        };
+        let index =
+            |list: &[Space]| list.iter().position(|s| *s == space).unwrap_or_default() as u32;
+        let strength = STRENGTHS.iter().position(|s| *s == how.strength).unwrap_or_default() as u32;
+        let mut detail = index(&SPACES) << SPACE_SHIFT | strength << STRENGTH_SHIFT;
+        if how.scope == Scope::Block {
+            detail |= BLOCK_SCOPE;
+        }
+        let base = base.map_or(Slot::default(), |(slot, wide)| {
+            detail |= BASED | if wide { WIDE } else { 0 };
+            slot
+        });
+        Ok(Self { base, offset, detail })
+    }
+}
+
+/// Space and strength in `detail`.
+#[inline(always)]
+pub fn manner(instruction: &Instruction) -> (Space, How) {
+    let strength = STRENGTHS[(instruction.detail >> STRENGTH_SHIFT & 7) as usize];
+    let scope = if instruction.detail & BLOCK_SCOPE != 0 { Scope::Block } else { Scope::Device };
+    (SPACES[(instruction.detail >> SPACE_SHIFT & 7) as usize], How { strength, scope })
+}
+
+/// The lanes' addresses.
+#[inline(always)]
+pub fn addresses(turn: &Turn<'_>, instruction: &Instruction) -> [u64; LANES] {
+    let offset = instruction.number as u64;
+    match instruction.detail & (BASED | WIDE) {
+        0 => [offset; LANES],
+        BASED => {
+            let base = turn.registers.get::<u32>(instruction.operands[BASE]);
+            // 32-bit addresses stay 32-bit: a negative offset does not leave them.
+            base.map(|base| u64::from(base.wrapping_add(offset as u32)))
+        }
+        _ => {
+            let base = turn.registers.get::<u64>(instruction.operands[BASE]);
+            base.map(|base| base.wrapping_add(offset))
+        }
+    }
+}
+
+struct ToGeneric<const BASE: u64>;
+
+impl<const BASE: u64> Unary<u64, u64> for ToGeneric<BASE> {
+    #[inline(always)]
+    fn of(a: u64) -> u64 {
+        a.wrapping_add(BASE)
+    }
+}
+
+struct FromGeneric<const BASE: u64>;
+
+impl<const BASE: u64> Unary<u64, u64> for FromGeneric<BASE> {
+    #[inline(always)]
+    fn of(a: u64) -> u64 {
+        a.wrapping_sub(BASE)
+    }
+}
+
+pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
+    match site.opcode() {
+        "cvta" => convert(site),
+        "isspacep" => is_in_space(site),
+        _ => prefetch(site),
+    }
+}
+
+/// `cvta{.to}.space.u64 d, a`.
+fn convert(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
+    site.expect_operands(2)?;
+    let mut modifiers = site.modifiers();
+    let from_generic = modifiers.take("to");
+    let space = take_space(&mut modifiers);
+    let kind = modifiers.take_last_type()?;
+    modifiers.finish()?;
+    if kind != Type::U64 {
+        return Err(site.error("addresses have 64 bits here"));
+    }
+    let host = site.host();
+    let run = match (from_generic, space) {
+        (false, Space::Shared) => unary::<ToGeneric<{ window::SHARED }>, u64, u64>(host),
+        (false, Space::Local) => unary::<ToGeneric<{ window::LOCAL }>, u64, u64>(host),
+        (false, Space::Parameter) => unary::<ToGeneric<{ window::PARAMETERS }>, u64, u64>(host),
+        (true, Space::Shared) => unary::<FromGeneric<{ window::SHARED }>, u64, u64>(host),
+        (true, Space::Local) => unary::<FromGeneric<{ window::LOCAL }>, u64, u64>(host),
+        (true, Space::Parameter) => unary::<FromGeneric<{ window::PARAMETERS }>, u64, u64>(host),
+        (_, Space::Global | Space::Constant) => unary::<ToGeneric<0>, u64, u64>(host),
+        (_, Space::Generic) => return Err(site.error("expected a state space")),
+    };
+    let (to, from) = (site.result(0, kind)?, site.source(1, kind)?);
+    site.emit(Encoded::new(run, Family::Integer, &[to, from]))
+}
+
+/// `isspacep.space p, a`.
+fn is_in_space(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
+    site.expect_operands(2)?;
+    let mut modifiers = site.modifiers();
+    let space = take_space(&mut modifiers);
+    modifiers.finish()?;
+    let to = site.predicate_result(site.operand(0)?)?;
+    let from = site.source(1, Type::U64)?;
+    let number = SPACES.iter().position(|s| *s == space).unwrap_or_default() as i64;
+    site.emit(Encoded { number, ..Encoded::new(run_is_in_space, Family::Compare, &[to, from]) })
+}
+
+fn run_is_in_space(turn: &mut Turn<'_>, instruction: &Instruction, mask: u32) -> Checked<Flow> {
+    let space = SPACES[instruction.number as usize];
+    let addresses = turn.registers.get::<u64>(instruction.operands[1]);
+    let lanes = lanes_where(|lane| window::split(addresses[lane]).0 == space);
+    turn.registers.set_predicate(instruction.operands[0], mask, lanes);
+    Ok(Flow::Next)
+}
+
+/// `prefetch prefetchu discard applypriority`: nothing to do for a machine without caches.
+fn prefetch(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
+    let mut modifiers = site.modifiers();
+    take_space(&mut modifiers);
+    while modifiers
+        .take_one(|m| {
+            (m == "L1" || m == "L2" || m == "tensormap" || m.starts_with("L2::")).then_some(())
+        })
+        .is_some()
+    {}
+    modifiers.finish()?;
+    site.place(0)?;
+    site.emit(Encoded::new(nothing, Family::Load, &[]))
+}
+
+/// An instruction without effect here.
+pub fn nothing(_: &mut Turn<'_>, _: &Instruction, _: u32) -> Checked<Flow> {
+    Ok(Flow::Next)
+}

@@ -1,0 +1,197 @@
+//! An access as the race detector sees it: who, when, what, and whether it comes after another.
+
+use super::LANES;
+use super::access::{Access, Scope, Strength, lanes};
+use super::clock::Clock;
+use super::refusal::{Verb, Want};
+use crate::error::{Checked, Rule, Violation};
+
+/// What an access was, as far as races go: a set of the bits below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Kind(u8);
+
+const WRITE: u8 = 1;
+/// Strong accesses of a block do not race with one another,
+const STRONG: u8 = 2;
+/// and if they are strong on the device, not with those of other blocks either.
+const WIDE: u8 = 4;
+/// Only for the report.
+const ATOMIC: u8 = 8;
+
+impl Kind {
+    fn of(verb: Verb, strength: Strength, scope: Scope) -> Self {
+        let strong = verb == Verb::Update || strength != Strength::Weak;
+        let bits = [
+            (verb.writes(), WRITE),
+            (strong, STRONG),
+            (strong && scope == Scope::Device, WIDE),
+            (verb == Verb::Update, ATOMIC),
+        ];
+        Kind(bits.into_iter().filter(|(set, _)| *set).fold(0, |kind, (_, bit)| kind | bit))
+    }
+
+    fn has(self, bit: u8) -> bool {
+        self.0 & bit != 0
+    }
+
+    pub fn is_weak_write(self) -> bool {
+        self.has(WRITE) && !self.has(STRONG)
+    }
+
+    fn conflicts(self, other: Kind, one_block: bool) -> bool {
+        let both = self.0 & other.0;
+        let strong = both & STRONG != 0 && (one_block || both & WIDE != 0);
+        (self.0 | other.0) & WRITE != 0 && !strong
+    }
+
+    /// Does whatever conflicts with `old` conflict with this too?
+    fn replaces(self, old: Kind) -> bool {
+        let as_weak = !self.has(STRONG) || (old.has(STRONG) && (!self.has(WIDE) || old.has(WIDE)));
+        (self.has(WRITE) || !old.has(WRITE)) && as_weak
+    }
+
+    fn word(self) -> &'static str {
+        match (self.has(ATOMIC), self.has(WRITE)) {
+            (true, _) => "atomic operation",
+            (false, true) => "write",
+            (false, false) => "read",
+        }
+    }
+}
+
+/// Lanes of a warp that did the same, each in its epoch of this number. Epoch 0 is nobody.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Party {
+    pub block: u32,
+    pub epoch: u32,
+    pub lanes: u32,
+    pub line: u32,
+    pub warp: u16,
+    pub kind: Kind,
+}
+
+/// An access on its way into the record.
+pub(super) struct Visit<'a> {
+    pub party: Party,
+    clock: &'a Clock,
+    /// Parties of one cell kept beyond two.
+    pub most: usize,
+}
+
+impl Visit<'_> {
+    /// Did all that `old` did come before this access?
+    #[inline]
+    fn comes_after(&self, old: &Party) -> bool {
+        let party = &self.party;
+        let mut others = old.lanes;
+        if (old.block, old.warp) == (party.block, party.warp) && party.lanes.is_power_of_two() {
+            others &= !party.lanes;
+        }
+        others == 0 || self.clock.covers(old.block, old.warp as usize, others, old.epoch)
+    }
+
+    #[inline]
+    pub fn races(&self, old: &Party) -> bool {
+        old.epoch != 0
+            && self.party.kind.conflicts(old.kind, old.block == self.party.block)
+            && !self.comes_after(old)
+    }
+
+    /// Makes `old` stand for this access too, if nothing that could race is lost by it.
+    #[inline]
+    pub fn merges(&self, old: &mut Party) -> bool {
+        let new = &self.party;
+        if (old.block, old.warp, old.epoch, old.kind) == (new.block, new.warp, new.epoch, new.kind)
+        {
+            old.lanes |= new.lanes;
+            old.line = new.line;
+            return true;
+        }
+        let replaced = old.epoch != 0 && new.kind.replaces(old.kind) && self.comes_after(old);
+        if replaced {
+            *old = *new;
+        }
+        replaced
+    }
+
+    /// The report of a race of `want` with an earlier party: the first pair of threads without order.
+    pub fn report(&self, want: &Want, old: &Party) -> Box<Violation> {
+        let pair = lanes(self.party.lanes).find_map(|me| {
+            let one = Party { lanes: 1 << me, ..self.party };
+            let me_alone = Visit { party: one, ..*self };
+            lanes(old.lanes)
+                .find(|&lane| !me_alone.comes_after(&Party { lanes: 1 << lane, ..*old }))
+                .map(|lane| (me, lane))
+        });
+        let (me, lane) = pair.unwrap_or((want.lane, 0));
+        let line = match old.line {
+            0 => String::new(),
+            line => format!(" at PTX line {line}"),
+        };
+        let why = format!(
+            "{} by block {} thread {} after {} by block {} thread {}{line}, and nothing orders the \
+             two (linear indices)",
+            self.party.kind.word(),
+            self.party.block,
+            self.party.warp as usize * LANES + me,
+            old.kind.word(),
+            old.block,
+            old.warp as usize * LANES + lane,
+        );
+        Want { lane: me, ..*want }.refused(Rule::Race, why)
+    }
+}
+
+/// Hands the lanes of an access to `record`, one by one; all together where they read, or update, one
+/// place and stand in the same epoch. Does nothing where the access carries no order.
+pub(super) fn watch(
+    verb: Verb,
+    access: &Access,
+    addresses: &[u64; LANES],
+    width: u64,
+    most: usize,
+    mut record: impl FnMut(&Visit, &Want) -> Checked<()>,
+) -> Checked<()> {
+    let Some(order) = access.order.as_deref() else { return Ok(()) };
+    let kind = Kind::of(verb, access.strength, access.scope);
+    let warp = (access.first_thread as usize / LANES) as u16;
+    let mut left = access.mask;
+    while left != 0 {
+        let lane = left.trailing_zeros() as usize;
+        let first = access.first_thread as usize;
+        let address = addresses[lane];
+        let one_place = !kind.is_weak_write()
+            && left == access.mask
+            && lanes(left).all(|other| addresses[other] == address)
+            && lanes(left).all(|other| order.stand_together(first + lane, first + other));
+        let lanes = if one_place { left } else { 1 << lane };
+        left &= !lanes;
+        let Some((epoch, clock)) = order.stand(first + lane) else { continue };
+        let party = Party { block: access.block, epoch, lanes, line: access.line, warp, kind };
+        record(&Visit { party, clock, most }, &Want { verb, lane, address, width })?;
+    }
+    Ok(())
+}
+
+/// Hands a copy of bytes in a row, by one lane, to `record` in aligned pieces.
+pub(super) fn watch_bytes(
+    access: &Access,
+    want: &Want,
+    most: usize,
+    mut record: impl FnMut(&Visit, &Want) -> Checked<()>,
+) -> Checked<()> {
+    let Some(order) = access.order.as_deref() else { return Ok(()) };
+    let thread = access.first_thread as usize + want.lane;
+    let Some((epoch, clock)) = order.stand(thread) else { return Ok(()) };
+    let kind = Kind::of(want.verb, access.strength, access.scope);
+    let (warp, lanes) = ((access.first_thread as usize / LANES) as u16, 1 << want.lane);
+    let party = Party { block: access.block, epoch, lanes, line: access.line, warp, kind };
+    let (mut address, end) = (want.address, want.address + want.width);
+    while address < end {
+        let aligned = 1 << address.trailing_zeros().min(4);
+        let width = aligned.min(1 << (end - address).ilog2());
+        record(&Visit { party, clock, most }, &Want { address, width, ..*want })?;
+        address += width;
+    }
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! Who touched a word last: the race detector's record of a stretch of memory.
+
+use super::party::{Party, Visit};
+use super::refusal::Want;
+use crate::error::Checked;
+
+/// Bytes of memory a page records.
+pub(super) const PAGE: u64 = 1024;
+
+/// The parties a later access may race with: two at hand, more in a list of the page. (Who reads comes
+/// beside who wrote; who writes stands alone, since all others came before or were reported.)
+#[derive(Debug, Clone, Copy, Default)]
+struct Cell {
+    parties: [Party; 2],
+    /// Index of the list, plus 1; 0 for none.
+    list: u32,
+}
+
+/// The record of [`PAGE`] bytes: a cell for each word, or for each half word or byte once an access as
+/// small came. (Neighbouring bytes of a word belong to whom they belong: bf16 is stored two by two.)
+#[derive(Debug, Default)]
+pub(super) struct Page {
+    /// Bytes of a cell: 4, 2 or 1.
+    grain: u64,
+    cells: Vec<Cell>,
+    lists: Lists,
+}
+
+impl Page {
+    /// Records an access to `want.width` bytes at `offset` of the page, or reports its race with an
+    /// earlier one.
+    pub fn visit(&mut self, visit: &Visit, want: &Want, offset: u64) -> Checked<()> {
+        self.make_fine(want.width);
+        let cells = (offset / self.grain) as usize..((offset + want.width) / self.grain) as usize;
+        for cell in self.cells.get_mut(cells).into_iter().flatten() {
+            let listed = self.lists.of(cell.list).iter();
+            if let Some(old) = cell.parties.iter().chain(listed).find(|old| visit.races(old)) {
+                return Err(visit.report(want, old));
+            }
+            cell.record(visit, &mut self.lists);
+        }
+        Ok(())
+    }
+
+    /// Nobody touched anything.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Splits the cells until one is no larger than `width` bytes.
+    #[inline]
+    fn make_fine(&mut self, width: u64) {
+        if self.cells.is_empty() {
+            self.grain = width.min(4);
+            self.cells = vec![Cell::default(); (PAGE / self.grain) as usize];
+        }
+        while self.grain > width {
+            let coarse = std::mem::take(&mut self.cells);
+            self.cells.reserve(2 * coarse.len());
+            for cell in coarse {
+                let list = self.lists.copy(cell.list);
+                self.cells.extend([cell, Cell { list, ..cell }]);
+            }
+            self.grain /= 2;
+        }
+    }
+}
+
+impl Cell {
+    /// Takes the party in, in place of those it makes superfluous.
+    #[inline]
+    fn record(&mut self, visit: &Visit, lists: &mut Lists) {
+        if visit.party.kind.is_weak_write() {
+            lists.give_back(self.list);
+            *self = Cell { parties: [visit.party, Party::default()], list: 0 };
+        } else if self.parties.iter_mut().any(|old| visit.merges(old)) {
+        } else if let Some(free) = self.parties.iter_mut().find(|old| old.epoch == 0) {
+            *free = visit.party;
+        } else {
+            self.list = lists.take_in(self.list, visit);
+        }
+    }
+}
+
+/// The lists of a page, numbered from 1.
+#[derive(Debug, Default)]
+struct Lists {
+    lists: Vec<Vec<Party>>,
+    unused: Vec<u32>,
+}
+
+impl Lists {
+    fn of(&self, list: u32) -> &[Party] {
+        (list as usize).checked_sub(1).and_then(|index| self.lists.get(index)).map_or(&[], |l| l)
+    }
+
+    fn new_list(&mut self, parties: Vec<Party>) -> u32 {
+        if let Some(list) = self.unused.pop() {
+            self.lists[list as usize - 1] = parties;
+            return list;
+        }
+        self.lists.push(parties);
+        self.lists.len() as u32
+    }
+
+    fn copy(&mut self, list: u32) -> u32 {
+        if list == 0 { 0 } else { self.new_list(self.of(list).to_vec()) }
+    }
+
+    fn give_back(&mut self, list: u32) {
+        if list != 0 {
+            self.lists[list as usize - 1].clear();
+            self.unused.push(list);
+        }
+    }
+
+    /// Adds a party to a list, or to a new one for list 0. Beyond the most that are kept one makes room:
+    /// its race may be missed then.
+    fn take_in(&mut self, list: u32, visit: &Visit) -> u32 {
+        if list == 0 {
+            return self.new_list(vec![visit.party]);
+        }
+        let parties = &mut self.lists[list as usize - 1];
+        if !parties.iter_mut().any(|old| visit.merges(old)) {
+            if parties.len() < visit.most {
+                parties.push(visit.party);
+            } else {
+                let victim = (visit.party.epoch as usize + visit.party.warp as usize) % visit.most;
+                parties[victim] = visit.party;
+            }
+        }
+        list
+    }
+}

@@ -1,0 +1,242 @@
+//! Memory of one block. One host thread runs a block, so nothing here need be atomic between threads.
+
+use super::LANES;
+use super::access::{Access, Checks, Strength, lanes};
+use super::element::Element;
+use super::party::watch;
+use super::refusal::{Verb, Want};
+use super::region::{Reading, Region};
+use super::shadow::{PAGE, Page};
+use crate::error::Checked;
+
+/// Parties of a word kept beyond two: each warp of a block in a few epochs.
+const MOST: usize = 128;
+const NAME: &str = "shared memory";
+
+/// The shared memory of a block, static and dynamic; addresses are offsets from its start.
+pub struct Shared {
+    region: Region,
+    checks: Checks,
+    /// The race detector's record.
+    pages: Vec<Page>,
+}
+
+impl Shared {
+    /// `bytes` of them, none written; `None` where the host has no memory.
+    pub fn new(bytes: u64, checks: Checks) -> Option<Self> {
+        let count = if checks.races { bytes.div_ceil(PAGE) } else { 0 };
+        let pages = (0..count).map(|_| Page::default()).collect();
+        Some(Self { region: Region::new(0, bytes)?, checks, pages })
+    }
+
+    pub fn size(&self) -> u64 {
+        self.region.size()
+    }
+
+    /// The next block starts: nothing is written, nobody touched anything.
+    pub fn reset(&mut self) {
+        self.region.storage.written.remove_all(0, self.region.size());
+        self.pages.iter_mut().for_each(Page::clear);
+    }
+
+    /// As [`super::GlobalView::load`].
+    ///
+    /// # Errors
+    /// A lane lies outside, at no multiple of the size of the `N` elements, reads bytes nobody wrote, or
+    /// races.
+    #[inline]
+    pub fn load<T: Element, const N: usize>(
+        &mut self,
+        access: &mut Access,
+        addresses: &[u64; LANES],
+    ) -> Checked<[[T; LANES]; N]> {
+        let (mask, width) = (access.mask, super::region::width::<T, N>());
+        let reading = Reading { written: self.checks.unwritten, single: false };
+        let reach = self.region.reach(mask, addresses, width);
+        // SAFETY: this region's reach, with this mask and width.
+        let values = reach.and_then(|reach| unsafe { self.region.load(&reach, mask, reading) });
+        let Some(values) = values else {
+            return Err(self.refusal(Verb::Load, mask, addresses, width));
+        };
+        if access.is_watched() {
+            self.watch(Verb::Load, access, addresses, width)?;
+            self.after_strong_read(access, access.strength, addresses);
+        }
+        Ok(values)
+    }
+
+    /// As [`super::GlobalView::store`].
+    ///
+    /// # Errors
+    /// As for [`Shared::load`]; nothing is stored then.
+    #[inline]
+    pub fn store<T: Element, const N: usize>(
+        &mut self,
+        access: &mut Access,
+        addresses: &[u64; LANES],
+        values: &[[T; LANES]; N],
+    ) -> Checked<()> {
+        let (mask, width) = (access.mask, super::region::width::<T, N>());
+        let Some(reach) = self.region.reach(mask, addresses, width) else {
+            return Err(self.refusal(Verb::Store, mask, addresses, width));
+        };
+        if access.is_watched() {
+            self.watch(Verb::Store, access, addresses, width)?;
+            self.before_strong_write(access, access.strength, addresses);
+        }
+        // SAFETY: this region's reach, with this mask and width.
+        unsafe { self.region.store(&reach, mask, values, false) };
+        Ok(())
+    }
+
+    /// As [`super::GlobalView::atomic`].
+    ///
+    /// # Errors
+    /// As for [`Shared::load`]; nothing is replaced then.
+    #[inline]
+    pub fn atomic<T: Element>(
+        &mut self,
+        access: &mut Access,
+        addresses: &[u64; LANES],
+        f: impl FnMut(usize, T) -> T,
+    ) -> Checked<[T; LANES]> {
+        let (mask, width) = (access.mask, super::region::width::<T, 1>());
+        let refused = |shared: &Self| Err(shared.refusal(Verb::Update, mask, addresses, width));
+        let Some(reach) = self.region.reach(mask, addresses, width) else { return refused(self) };
+        if self.checks.unwritten && !self.region.is_written(&reach, mask, width) {
+            return refused(self);
+        }
+        let strength = access.strength.at_least_relaxed();
+        if access.is_watched() {
+            self.watch(Verb::Update, access, addresses, width)?;
+            self.before_strong_write(access, strength, addresses);
+        }
+        // SAFETY: this region's reach, with this mask and width.
+        let old = unsafe { self.region.update::<T, true>(&reach, mask, f) };
+        if access.is_watched() {
+            self.after_strong_read(access, strength, addresses);
+        }
+        Ok(old)
+    }
+
+    /// Copies bytes out for an operation of the machine's own, in the name of `lane`.
+    ///
+    /// # Errors
+    /// As for [`Shared::load`], without alignment.
+    pub fn copy_out(
+        &mut self,
+        access: &Access,
+        lane: usize,
+        from: u64,
+        to: &mut [u8],
+    ) -> Checked<()> {
+        let want = Want { verb: Verb::Load, lane, address: from, width: to.len() as u64 };
+        self.bulk(access, &want)?;
+        self.region.storage.read(from, to);
+        Ok(())
+    }
+
+    /// Copies bytes in, likewise.
+    ///
+    /// # Errors
+    /// As for [`Shared::store`], without alignment.
+    pub fn copy_in(&mut self, access: &Access, lane: usize, to: u64, from: &[u8]) -> Checked<()> {
+        let want = Want { verb: Verb::Store, lane, address: to, width: from.len() as u64 };
+        self.bulk(access, &want)?;
+        self.region.storage.write(to, from);
+        Ok(())
+    }
+
+    /// An asynchronous copy into `bytes` bytes was started by `lane`: until [`Shared::deliver`] brings
+    /// them they count as unwritten. For the race detector this is the write; a snapshot of the
+    /// thread's order taken now is what the end of the copy hands on.
+    ///
+    /// # Errors
+    /// The bytes lie outside, or the write races.
+    pub fn poison(&mut self, access: &Access, lane: usize, to: u64, bytes: u64) -> Checked<()> {
+        let want = Want { verb: Verb::Store, lane, address: to, width: bytes };
+        self.bulk(access, &want)?;
+        self.region.storage.written.remove_all(to, bytes);
+        Ok(())
+    }
+
+    /// Brings bytes of an asynchronous copy, which [`Shared::poison`] has announced.
+    ///
+    /// # Errors
+    /// The bytes lie outside.
+    pub fn deliver(&mut self, lane: usize, to: u64, from: &[u8]) -> Checked<()> {
+        let want = Want { verb: Verb::Store, lane, address: to, width: from.len() as u64 };
+        want.outside(&self.region, NAME).map_or(Ok(()), Err)?;
+        self.region.storage.write(to, from);
+        Ok(())
+    }
+
+    /// Checks a bulk access and shows it to the race detector.
+    fn bulk(&mut self, access: &Access, want: &Want) -> Checked<()> {
+        want.outside(&self.region, NAME).map_or(Ok(()), Err)?;
+        if self.checks.unwritten && want.verb == Verb::Load {
+            want.unwritten(&self.region).map_or(Ok(()), Err)?;
+        }
+        let Self { pages, .. } = self;
+        super::party::watch_bytes(access, want, MOST, |visit, want| {
+            let page = pages.get_mut((want.address / PAGE) as usize);
+            page.map_or(Ok(()), |page| page.visit(visit, want, want.address % PAGE))
+        })
+    }
+
+    /// What is wrong: called once it is known that something is.
+    #[cold]
+    fn refusal(
+        &self,
+        verb: Verb,
+        mask: u32,
+        addresses: &[u64; LANES],
+        width: u64,
+    ) -> Box<crate::error::Violation> {
+        super::refusal::first(verb, mask, addresses, width, |want| {
+            want.refusal(&self.region, NAME, self.checks.unwritten)
+        })
+    }
+
+    #[inline(never)]
+    fn watch(
+        &mut self,
+        verb: Verb,
+        access: &mut Access,
+        addresses: &[u64; LANES],
+        width: u64,
+    ) -> Checked<()> {
+        let Self { pages, .. } = self;
+        if !pages.is_empty() {
+            watch(verb, access, addresses, width, MOST, |visit, want| {
+                let page = pages.get_mut((want.address / PAGE) as usize);
+                page.map_or(Ok(()), |page| page.visit(visit, want, want.address % PAGE))
+            })?;
+        }
+        if let Some(counts) = access.counts.as_deref_mut() {
+            counts.shared(verb, access.mask, addresses, width);
+        }
+        Ok(())
+    }
+
+    fn before_strong_write(
+        &self,
+        access: &mut Access,
+        strength: Strength,
+        addresses: &[u64; LANES],
+    ) {
+        let (mask, first, scope) = (access.mask, access.first_thread as usize, access.scope);
+        let Some(order) = access.order.as_deref_mut() else { return };
+        if strength != Strength::Weak {
+            lanes(mask).for_each(|l| order.leave_shared(addresses[l], first + l, strength, scope));
+        }
+    }
+
+    fn after_strong_read(&self, access: &mut Access, strength: Strength, addresses: &[u64; LANES]) {
+        let (mask, first) = (access.mask, access.first_thread as usize);
+        let Some(order) = access.order.as_deref_mut() else { return };
+        if strength != Strength::Weak {
+            lanes(mask).for_each(|l| order.find_shared(addresses[l], first + l, strength));
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Operands: registers, constants, addresses, vectors, pairs, and the lists of a call.
+
+use crate::error::{LoadError, LoadResult};
+use crate::lexer::Kind;
+use crate::syntax::{Base, Operand, Symbol};
+
+use super::body::Block;
+use super::constant;
+use super::scopes::Name;
+use super::special;
+
+/// The operands of an instruction up to its `;`.
+pub(super) fn operands<'a>(block: &mut Block<'_, 'a>) -> LoadResult<Vec<Operand<'a>>> {
+    let mut operands = Vec::new();
+    if block.parser.tokens.eat_mark(b';') {
+        return Ok(operands);
+    }
+    loop {
+        operands.push(operand(block)?);
+        if !separator(block, b';')? {
+            return Ok(operands);
+        }
+    }
+}
+
+/// Moves over `,` (true) or the `end` of a list (false).
+fn separator(block: &mut Block<'_, '_>, end: u8) -> LoadResult<bool> {
+    if block.parser.tokens.eat_mark(b',') {
+        return Ok(true);
+    }
+    if block.parser.tokens.eat_mark(end) {
+        return Ok(false);
+    }
+    Err(block.parser.tokens.expected(&format!("`,` or `{}`", end as char)))
+}
+
+fn operand<'a>(block: &mut Block<'_, 'a>) -> LoadResult<Operand<'a>> {
+    match block.parser.tokens.peek().kind {
+        Kind::Mark(b'[') => address(block),
+        Kind::Mark(b'{') => {
+            block.parser.tokens.next();
+            list(block, b'}').map(Operand::Vector)
+        }
+        Kind::Mark(b'!') => negated(block),
+        _ => {
+            let first = simple(block)?;
+            if !block.parser.tokens.eat_mark(b'|') {
+                return Ok(first);
+            }
+            let token = block.parser.tokens.peek();
+            let second = simple(block)?;
+            let result =
+                |operand: &Operand<'_>| matches!(operand, Operand::Register(_) | Operand::Sink);
+            if !(result(&first) && result(&second)) {
+                return Err(block.parser.tokens.expected_at(token, "two registers beside `|`"));
+            }
+            Ok(Operand::Pair(Box::new((first, second))))
+        }
+    }
+}
+
+/// What may stand inside a vector or a list: a register, a constant, a name, `_`.
+fn simple<'a>(block: &mut Block<'_, 'a>) -> LoadResult<Operand<'a>> {
+    if constant::begins(&block.parser.tokens) {
+        return constant::immediate(&mut block.parser.tokens).map(Operand::Immediate);
+    }
+    let token = block.parser.tokens.peek();
+    let name = block.parser.tokens.word("an operand")?;
+    match find(block, name) {
+        Some(Name::Register(id)) => {
+            if block.parser.tokens.dotted().is_some() {
+                return Err(block.parser.refused("component of a register", "name the element"));
+            }
+            Ok(Operand::Register(id))
+        }
+        Some(Name::Symbol(symbol)) => {
+            let offset = constant::offset(&mut block.parser.tokens)?;
+            Ok(Operand::Symbol { symbol, offset })
+        }
+        None if name == "_" => Ok(Operand::Sink),
+        None if name.starts_with('%') => special(block, name, token.line),
+        // Nothing else is used before it is declared.
+        None => Ok(Operand::Label(block.labels.mention(name, token.line))),
+    }
+}
+
+/// What a name inside a function stands for, labels aside.
+fn find(block: &mut Block<'_, '_>, name: &str) -> Option<Name> {
+    block.scopes.find(name).or_else(|| block.parser.find(name).map(Name::Symbol))
+}
+
+/// `%tid.x`, `%laneid`, and `%tid` alone, which is a vector.
+fn special<'a>(block: &mut Block<'_, 'a>, name: &'a str, line: u32) -> LoadResult<Operand<'a>> {
+    if !special::is_special(name) {
+        let message = format!("`{name}` is not declared and is no special register");
+        return Err(LoadError::new(line, message));
+    }
+    let tokens = &mut block.parser.tokens;
+    let Some(component) = tokens.dotted() else { return Ok(Operand::Special(name)) };
+    let whole = tokens
+        .joined()
+        .filter(|_| special::is_vector(name) && matches!(component, "x" | "y" | "z" | "w"));
+    let Some(whole) = whole else {
+        return Err(tokens.expected(&format!("`,` or `;` behind `{name}`")));
+    };
+    tokens.next();
+    Ok(Operand::Special(whole))
+}
+
+/// `!p`.
+fn negated<'a>(block: &mut Block<'_, 'a>) -> LoadResult<Operand<'a>> {
+    const WHAT: &str = "a register behind `!`";
+    block.parser.tokens.next();
+    let token = block.parser.tokens.peek();
+    let name = block.parser.tokens.word(WHAT)?;
+    match block.scopes.find(name) {
+        Some(Name::Register(id)) => Ok(Operand::Not(id)),
+        _ => Err(block.parser.tokens.expected_at(token, WHAT)),
+    }
+}
+
+/// The rest of `{a, b}` or `(a, b)` behind its opening mark.
+fn list<'a>(block: &mut Block<'_, 'a>, end: u8) -> LoadResult<Vec<Operand<'a>>> {
+    let mut elements = Vec::new();
+    loop {
+        elements.push(simple(block)?);
+        if !separator(block, end)? {
+            return Ok(elements);
+        }
+    }
+}
+
+/// `[base+offset]`, `[16]`, `[base, {x, y}]`.
+fn address<'a>(block: &mut Block<'_, 'a>) -> LoadResult<Operand<'a>> {
+    const WHAT: &str = "a register, a variable or an integer inside `[ ]`";
+    block.parser.tokens.next();
+    let (base, offset) = if constant::begins(&block.parser.tokens) {
+        (Base::None, constant::integer(&mut block.parser.tokens, WHAT)? as i64)
+    } else {
+        let token = block.parser.tokens.peek();
+        let name = block.parser.tokens.word(WHAT)?;
+        let base = match find(block, name) {
+            Some(Name::Register(id)) => Base::Register(id),
+            Some(Name::Symbol(symbol)) if !matches!(symbol, Symbol::Function(_)) => {
+                Base::Symbol(symbol)
+            }
+            _ => return Err(block.parser.tokens.expected_at(token, WHAT)),
+        };
+        (base, constant::offset(&mut block.parser.tokens)?)
+    };
+    if !block.parser.tokens.eat_mark(b',') {
+        block.parser.tokens.mark(b']')?;
+        return Ok(Operand::Address { base, offset });
+    }
+    block.parser.tokens.mark(b'{')?;
+    let coordinates = list(block, b'}')?;
+    block.parser.tokens.mark(b']')?;
+    Ok(Operand::Tensor { base, offset, coordinates })
+}
+
+/// `(results), function, (arguments);`, either list or both missing.
+pub(super) fn call<'a>(block: &mut Block<'_, 'a>) -> LoadResult<Vec<Operand<'a>>> {
+    let mut operands = Vec::new();
+    if block.parser.tokens.is_mark(b'(') {
+        operands.push(arguments(block)?);
+        block.parser.tokens.mark(b',')?;
+    }
+    operands.push(callee(block)?);
+    if block.parser.tokens.eat_mark(b',') {
+        if !block.parser.tokens.is_mark(b'(') {
+            return Err(block.parser.tokens.expected("`(` before the arguments of a call"));
+        }
+        operands.push(arguments(block)?);
+    }
+    block.parser.tokens.mark(b';')?;
+    Ok(operands)
+}
+
+fn arguments<'a>(block: &mut Block<'_, 'a>) -> LoadResult<Operand<'a>> {
+    block.parser.tokens.mark(b'(')?;
+    if block.parser.tokens.eat_mark(b')') {
+        return Ok(Operand::List(Vec::new()));
+    }
+    list(block, b')').map(Operand::List)
+}
+
+fn callee<'a>(block: &mut Block<'_, 'a>) -> LoadResult<Operand<'a>> {
+    let token = block.parser.tokens.peek();
+    let name = block.parser.tokens.word("the name of a function")?;
+    match find(block, name) {
+        Some(Name::Symbol(symbol @ Symbol::Function(_))) => {
+            Ok(Operand::Symbol { symbol, offset: 0 })
+        }
+        Some(Name::Register(_)) => {
+            let message = "`indirect call` is not supported: call functions by their names";
+            Err(LoadError::new(token.line, message))
+        }
+        _ => {
+            let message = format!("`{name}` is no function declared before this call");
+            Err(LoadError::new(token.line, message))
+        }
+    }
+}

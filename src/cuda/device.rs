@@ -1,0 +1,326 @@
+//! The one door to cudarc: a device with its memory, its kernels and the order of its work.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ffi::c_void;
+use std::sync::Arc;
+
+use cudarc::driver::{
+    CudaContext, CudaFunction, CudaGraph, CudaModule, CudaSlice, CudaStream, DevicePtr,
+    DriverError, result, sys,
+};
+
+use super::arguments::{Arguments, Layout, Pointer};
+use super::kernels::{Kernel, Module};
+use super::library::{self, Driver};
+use crate::error::{Error, ErrorKind, Result};
+
+/// The least compute capability whose instructions the kernels use (bf16 on tensor cores, `cp.async`).
+pub const LEAST_CAPABILITY: (u32, u32) = (8, 0);
+
+/// Shared memory a kernel may have without asking, in bytes.
+const SHARED_UNASKED: u32 = 48 << 10;
+
+/// Memory of a device; given back when dropped.
+#[derive(Debug)]
+pub struct Buffer {
+    slice: CudaSlice<u8>,
+    pointer: Pointer,
+}
+
+impl Buffer {
+    pub fn pointer(&self) -> Pointer {
+        self.pointer
+    }
+
+    /// In bytes.
+    pub fn len(&self) -> usize {
+        self.slice.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.slice.is_empty()
+    }
+}
+
+/// A kernel ready to launch.
+struct Loaded {
+    function: CudaFunction,
+    /// Dynamic shared memory it has been allowed.
+    shared: u32,
+}
+
+/// A recorded sequence of launches and copies, replayed as one.
+pub struct Capture(CudaGraph);
+
+/// A CUDA device, or the PTX machine in the place of one.
+///
+/// All work goes to one stream, in order.
+pub struct Device {
+    context: Arc<CudaContext>,
+    stream: Arc<CudaStream>,
+    modules: RefCell<BTreeMap<usize, Arc<CudaModule>>>,
+    kernels: RefCell<Vec<Option<Loaded>>>,
+    capability: (u32, u32),
+    most_shared: u32,
+    name: String,
+}
+
+impl Device {
+    /// Opens device number `ordinal` of a driver.
+    ///
+    /// # Errors
+    /// There is no such driver or device, or it is too old.
+    pub fn open(driver: Driver, ordinal: usize) -> Result<Self> {
+        library::choose(driver)?;
+        // SAFETY: only asks whether a library can be loaded.
+        if !unsafe { sys::is_culib_present() } {
+            return Err(Error::usage(
+                "there is no CUDA driver on this machine (libcuda.so not found); use --device cpu or --device vm",
+            ));
+        }
+        let count = devices().map_err(|error| failed("counting the devices", error))?;
+        if ordinal >= count {
+            let message = format!("there is no device cuda:{ordinal}; the driver has {count}");
+            return Err(Error::usage(format!("{message}; use --device cpu or --device vm")));
+        }
+        let context =
+            CudaContext::new(ordinal).map_err(|error| failed("opening the device", error))?;
+        Self::with_context(context).map_err(|error| failed("opening the device", error))?.check()
+    }
+
+    fn with_context(context: Arc<CudaContext>) -> std::result::Result<Self, DriverError> {
+        // SAFETY: every buffer is used on one stream only, so no events are needed between streams.
+        unsafe { context.disable_event_tracking() };
+        let (major, minor) = context.compute_capability()?;
+        let shared = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
+        Ok(Self {
+            stream: context.new_stream()?,
+            modules: RefCell::default(),
+            kernels: RefCell::new(Kernel::ALL.iter().map(|_| None).collect()),
+            capability: (major.max(0) as u32, minor.max(0) as u32),
+            most_shared: context.attribute(shared)?.max(0) as u32,
+            name: context.name()?,
+            context,
+        })
+    }
+
+    fn check(self) -> Result<Self> {
+        if self.capability < LEAST_CAPABILITY {
+            let ((major, minor), (least, least_minor)) = (self.capability, LEAST_CAPABILITY);
+            return Err(Error::usage(format!(
+                "{} has compute capability {major}.{minor}; the kernels need {least}.{least_minor}; use --device cpu",
+                self.name
+            )));
+        }
+        Ok(self)
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn capability(&self) -> (u32, u32) {
+        self.capability
+    }
+
+    /// Bytes free and in all.
+    ///
+    /// # Errors
+    /// The driver failed.
+    pub fn memory(&self) -> Result<(usize, usize)> {
+        self.context.mem_get_info().map_err(|error| failed("asking for free memory", error))
+    }
+
+    /// New memory, its content unknown.
+    ///
+    /// # Errors
+    /// There is not enough: the message says how much is free.
+    pub fn allocate(&self, bytes: usize) -> Result<Buffer> {
+        // SAFETY: nothing reads the memory before something has been written: copies and kernels
+        // are ordered by the stream, and the PTX machine checks exactly this.
+        let slice = unsafe { self.stream.alloc::<u8>(bytes.max(1)) };
+        let slice = slice.map_err(|error| match error {
+            DriverError(sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY) => self.too_little(bytes),
+            error => failed("allocating memory", error),
+        })?;
+        let (pointer, _) = slice.device_ptr(&self.stream);
+        let pointer = Pointer(pointer);
+        Ok(Buffer { slice, pointer })
+    }
+
+    fn too_little(&self, bytes: usize) -> Error {
+        let mib = |bytes: usize| bytes >> 20;
+        let (free, total) = self.memory().unwrap_or_default();
+        Error::memory(format!(
+            "{} MiB are needed on {}, which has {} MiB free of {}; a smaller batch needs less",
+            mib(bytes),
+            self.name,
+            mib(free),
+            mib(total)
+        ))
+    }
+
+    /// Copies to the start of `buffer`. The bytes may be changed as soon as this returns.
+    ///
+    /// # Errors
+    /// More bytes than the buffer has, or the driver failed.
+    pub fn upload(&self, buffer: &mut Buffer, bytes: &[u8]) -> Result<()> {
+        room(buffer, bytes.len())?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let mut part = buffer.slice.slice_mut(..bytes.len());
+        self.stream
+            .memcpy_htod(bytes, &mut part)
+            .map_err(|error| failed("copying to the device", error))?;
+        self.synchronize()
+    }
+
+    /// Copies from the start of `buffer`, once all work so far is done.
+    ///
+    /// # Errors
+    /// More bytes than the buffer has, or the driver or a kernel failed.
+    pub fn download(&self, buffer: &Buffer, bytes: &mut [u8]) -> Result<()> {
+        room(buffer, bytes.len())?;
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let part = buffer.slice.slice(..bytes.len());
+        self.stream
+            .memcpy_dtoh(&part, bytes)
+            .map_err(|error| failed("copying from the device", error))?;
+        self.synchronize()
+    }
+
+    /// Queues a kernel.
+    ///
+    /// # Errors
+    /// A layout the device cannot have, PTX it refuses, or an earlier kernel failed.
+    pub fn launch(&self, kernel: Kernel, layout: Layout, arguments: &Arguments) -> Result<()> {
+        layout.check(kernel.name(), self.most_shared)?;
+        let function = self.function(kernel, layout.shared)?;
+        let triple = |[x, y, z]: [u32; 3]| (x, y, z);
+        let mut places: arrayvec::ArrayVec<*mut c_void, 32> = arguments.places();
+        let (grid, block) = (triple(layout.grid), triple(layout.block));
+        // SAFETY: the kernel belongs to a module of this context; the places hold as many values as
+        // the kernel's parameters, in their order: that is what the operation's launch code states.
+        unsafe {
+            self.context.bind_to_thread().and_then(|()| {
+                result::launch_kernel(
+                    function,
+                    grid,
+                    block,
+                    layout.shared,
+                    self.stream.cu_stream(),
+                    &mut places,
+                )
+            })
+        }
+        .map_err(|error| failed(&format!("launching {}", kernel.name()), error))
+    }
+
+    /// Waits until all queued work is done.
+    ///
+    /// # Errors
+    /// A kernel or copy failed.
+    pub fn synchronize(&self) -> Result<()> {
+        self.stream.synchronize().map_err(|error| failed("waiting for the device", error))
+    }
+
+    /// Loads a kernel, so that a launch of it inside a capture finds it ready.
+    ///
+    /// # Errors
+    /// As [`Device::launch`].
+    pub fn prepare(&self, kernel: Kernel, shared: u32) -> Result<()> {
+        self.function(kernel, shared).map(|_| ())
+    }
+
+    /// Records what `work` queues instead of doing it.
+    ///
+    /// # Errors
+    /// `work` failed or did what cannot be recorded: allocating, waiting.
+    pub fn capture(&self, work: impl FnOnce() -> Result<()>) -> Result<Capture> {
+        let mode = sys::CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
+        self.stream.begin_capture(mode).map_err(|error| failed("beginning a capture", error))?;
+        let done = work();
+        let graph = self.stream.end_capture(sys::CUgraphInstantiate_flags(0));
+        done?;
+        let graph = graph.map_err(|error| failed("ending a capture", error))?;
+        graph.map(Capture).ok_or_else(|| Error::usage("nothing was queued during a capture"))
+    }
+
+    /// Queues all that was recorded.
+    ///
+    /// # Errors
+    /// The driver failed.
+    pub fn replay(&self, capture: &Capture) -> Result<()> {
+        capture.0.launch().map_err(|error| failed("replaying a capture", error))
+    }
+
+    fn function(&self, kernel: Kernel, shared: u32) -> Result<sys::CUfunction> {
+        let mut kernels = self.kernels.borrow_mut();
+        let entry = &mut kernels[kernel as usize];
+        if entry.is_none() {
+            *entry = Some(Loaded { function: self.load(kernel)?, shared: SHARED_UNASKED });
+        }
+        let loaded = entry.as_mut().ok_or_else(|| Error::usage("a kernel that was just loaded"))?;
+        if shared > loaded.shared {
+            let attribute =
+                sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+            let set = loaded.function.set_attribute(attribute, shared as i32);
+            set.map_err(|error| failed(&format!("giving {} shared memory", kernel.name()), error))?;
+            loaded.shared = shared;
+        }
+        Ok(loaded.function.cu_function())
+    }
+
+    fn load(&self, kernel: Kernel) -> Result<CudaFunction> {
+        let module = self.module(kernel.module())?;
+        let function = module.load_function(kernel.name());
+        function.map_err(|error| failed(&format!("finding the kernel {}", kernel.name()), error))
+    }
+
+    fn module(&self, module: Module) -> Result<Arc<CudaModule>> {
+        if let Some(loaded) = self.modules.borrow().get(&(module as usize)) {
+            return Ok(loaded.clone());
+        }
+        let ptx = module.ptx(self.capability).ok_or_else(|| {
+            Error::usage(format!(
+                "{module:?} has no PTX for compute capability {:?}",
+                self.capability
+            ))
+        })?;
+        let loaded = self.context.load_module(cudarc::nvrtc::Ptx::from_src(ptx.text));
+        let loaded =
+            loaded.map_err(|error| failed(&format!("loading the PTX of {module:?}"), error))?;
+        self.modules.borrow_mut().insert(module as usize, loaded.clone());
+        Ok(loaded)
+    }
+}
+
+/// How many devices the driver has.
+fn devices() -> std::result::Result<usize, DriverError> {
+    match result::init() {
+        Err(DriverError(sys::CUresult::CUDA_ERROR_NO_DEVICE)) => return Ok(0),
+        other => other?,
+    }
+    Ok(result::device::get_count()?.max(0) as usize)
+}
+
+fn room(buffer: &Buffer, bytes: usize) -> Result<()> {
+    match bytes <= buffer.len() {
+        true => Ok(()),
+        false => Err(Error::usage(format!("{bytes} bytes for a buffer of {}", buffer.len()))),
+    }
+}
+
+/// What the driver said, and what the machine reports if it is the driver.
+fn failed(doing: &str, error: DriverError) -> Error {
+    let name = error
+        .error_name()
+        .map_or_else(|_| format!("{:?}", error.0), |n| n.to_string_lossy().into_owned());
+    let text = error.error_string().map(|t| t.to_string_lossy().into_owned()).unwrap_or_default();
+    let report = library::machine_report().map(|report| format!("\n{report}")).unwrap_or_default();
+    Error::new(ErrorKind::Device, format!("{doing} failed: {name}: {text}{report}"))
+}

@@ -1,0 +1,78 @@
+//! What an operation does on a CUDA device: the trait beside the CPU's, without default methods.
+
+use arrayvec::ArrayVec;
+
+use super::contract::{MAX_INPUTS, MAX_KEPT, Operation, TensorType};
+use crate::cuda::arguments::Pointer;
+use crate::cuda::device::Device;
+use crate::cuda::precision::Precision;
+use crate::error::Result;
+use crate::rng::Philox;
+use crate::write::Write;
+
+/// An operation on a CUDA device: both directions, as kernels queued on the device's stream.
+pub trait OnCuda: Operation {
+    /// Bytes of scratch memory for the duration of one pass.
+    fn workspace(&self, inputs: &[&TensorType], precision: Precision) -> Workspace;
+
+    /// Queues the forward pass.
+    fn forward(&self, pass: &CudaForward<'_>) -> Result<()>;
+
+    /// Queues what writes the gradient of every input that one is asked for.
+    fn backward(&self, pass: &CudaBackward<'_>) -> Result<()>;
+}
+
+/// In bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Workspace {
+    pub forward: usize,
+    pub backward: usize,
+}
+
+/// Where an input's numbers lie on the device.
+#[derive(Clone, Copy, Debug)]
+pub struct CudaInput {
+    /// In the session's precision; indices as `i32`, statistics as f32.
+    pub working: Pointer,
+    /// In f32: a parameter's own numbers. Null for activations of a bf16 session.
+    pub full: Pointer,
+}
+
+/// What a forward pass on a device is given.
+pub struct CudaForward<'a> {
+    pub device: &'a Device,
+    pub precision: Precision,
+    pub types: ArrayVec<&'a TensorType, MAX_INPUTS>,
+    pub inputs: ArrayVec<CudaInput, MAX_INPUTS>,
+    pub out: Pointer,
+    /// Empty if no backward pass will follow. Statistics are f32.
+    pub kept: ArrayVec<Pointer, MAX_KEPT>,
+    pub workspace: Pointer,
+    /// This node's stream of random numbers in this step.
+    pub random: Philox,
+}
+
+/// A gradient to be written: f32 for a parameter, else in the session's precision.
+#[derive(Clone, Copy, Debug)]
+pub struct CudaGradient {
+    pub values: Pointer,
+    pub write: Write,
+}
+
+/// What a backward pass on a device is given.
+pub struct CudaBackward<'a> {
+    pub device: &'a Device,
+    pub precision: Precision,
+    pub types: ArrayVec<&'a TensorType, MAX_INPUTS>,
+    /// As far as the signature says that backward reads them.
+    pub inputs: ArrayVec<CudaInput, MAX_INPUTS>,
+    /// Null if the signature does not say that it is read.
+    pub out: Pointer,
+    pub kept: ArrayVec<Pointer, MAX_KEPT>,
+    pub dout: Pointer,
+    /// One for each input; `None` where no gradient is wanted.
+    pub dinputs: ArrayVec<Option<CudaGradient>, MAX_INPUTS>,
+    pub workspace: Pointer,
+    /// The same stream as in the forward pass.
+    pub random: Philox,
+}
