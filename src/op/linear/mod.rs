@@ -8,6 +8,7 @@
 //! `dresidual = dout`.
 
 mod cpu;
+mod cuda;
 
 use super::contract::{Operation, Signature, TensorType, mismatch};
 use crate::cpu::activation::Activation;

@@ -2,6 +2,7 @@
 
 use super::LANES;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// For each block the last epoch of each of its threads that came before some point. Handed on through
@@ -29,14 +30,14 @@ impl Knowledge {
         }
     }
 
-    /// Learns what `promise` holds.
-    pub fn take(&mut self, promise: &Promise) {
-        let clock = &promise.clock;
+    /// Learns what promises of threads hold that all knew the same.
+    pub fn take(&mut self, promises: &[Promise]) {
+        let Some(Promise { clock, .. }) = promises.first() else { return };
         self.join(&clock.foreign);
         self.join_block(clock.block, &clock.own);
-        let own = self.blocks.get_mut(&clock.block).map(Arc::make_mut);
-        if let Some(epoch) = own.and_then(|own| own.get_mut(promise.thread)) {
-            *epoch = promise.epoch.max(*epoch);
+        let Some(own) = self.blocks.get_mut(&clock.block).map(Arc::make_mut) else { return };
+        for promise in promises {
+            own[promise.thread] = promise.epoch.max(own[promise.thread]);
         }
     }
 
@@ -48,7 +49,7 @@ impl Knowledge {
 /// Everything a thread did up to and in `epoch`, and what it knew by then.
 #[derive(Debug, Clone)]
 pub(super) struct Promise {
-    pub clock: Arc<Clock>,
+    pub clock: Rc<Clock>,
     pub thread: usize,
     pub epoch: u32,
 }

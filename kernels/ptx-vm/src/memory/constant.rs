@@ -30,20 +30,37 @@ impl Constant {
     /// As [`super::GlobalView::load`].
     ///
     /// # Errors
-    /// A lane lies outside or at no multiple of the size of the `N` elements.
+    /// As for [`Constant::load_into`].
     #[inline]
     pub fn load<T: Element, const N: usize>(
         &self,
         access: &mut Access,
         addresses: &[u64; LANES],
     ) -> Checked<[[T; LANES]; N]> {
-        let width = width::<T, N>();
+        let mut values = [[T::default(); LANES]; N];
+        self.load_into(access, addresses, &mut values)?;
+        Ok(values)
+    }
+
+    /// As [`super::GlobalView::load_into`].
+    ///
+    /// # Errors
+    /// A lane lies outside or at no multiple of the size of the `N` elements.
+    #[inline]
+    pub fn load_into<T: Element, const N: usize>(
+        &self,
+        access: &mut Access,
+        addresses: &[u64; LANES],
+        to: &mut [[T; LANES]; N],
+    ) -> Checked<()> {
+        let (mask, width) = (access.mask, width::<T, N>());
         let reading = Reading { written: false, single: false };
-        let reach = self.region.reach(access.mask, addresses, width);
+        let Some(reach) = self.region.reach(mask, addresses, width) else {
+            return Err(self.refusal(Verb::Load, access, addresses, width));
+        };
         // SAFETY: this region's reach, with this mask and width.
-        let values =
-            reach.and_then(|reach| unsafe { self.region.load(&reach, access.mask, reading) });
-        values.ok_or_else(|| self.refusal(Verb::Load, access, addresses, width))
+        unsafe { self.region.load(reach, mask, addresses, reading, to) };
+        Ok(())
     }
 
     /// Refused: nobody stores here.

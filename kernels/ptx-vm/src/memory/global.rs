@@ -67,25 +67,41 @@ impl GlobalView {
     /// lanes are zero.
     ///
     /// # Errors
-    /// A lane that lies outside every allocation, in a freed one, at no multiple of the size of the `N`
-    /// elements, reads bytes nobody wrote, or races.
+    /// As for [`GlobalView::load_into`].
     #[inline]
     pub fn load<T: Element, const N: usize>(
         &self,
         access: &mut Access,
         addresses: &[u64; LANES],
     ) -> Checked<[[T; LANES]; N]> {
+        let mut values = [[T::default(); LANES]; N];
+        self.load_into(access, addresses, &mut values)?;
+        Ok(values)
+    }
+
+    /// Loads `N` consecutive elements of each active lane and leaves the places of the others alone.
+    ///
+    /// # Errors
+    /// A lane that lies outside every allocation, in a freed one, at no multiple of the size of the `N`
+    /// elements, reads bytes nobody wrote, or races. There may be anything in `to` then.
+    #[inline]
+    pub fn load_into<T: Element, const N: usize>(
+        &self,
+        access: &mut Access,
+        addresses: &[u64; LANES],
+        to: &mut [[T; LANES]; N],
+    ) -> Checked<()> {
         let width = width::<T, N>();
-        let values = self
-            .load_from_one(access, access.mask, addresses)
-            .map_or_else(|| self.load_from_several(access, addresses), Ok)?;
+        if !self.load_from_one(access, access.mask, addresses, to) {
+            self.load_from_several(access, addresses, to)?;
+        }
         if access.is_watched() {
             self.watch(Verb::Load, access, addresses, width)?;
         }
         if access.strength != Strength::Weak {
             self.after_strong_read(access, access.strength, addresses, width);
         }
-        Ok(values)
+        Ok(())
     }
 
     /// Stores `N` consecutive elements of each active lane, later lanes over earlier ones.
@@ -114,7 +130,7 @@ impl GlobalView {
         }
         if let Some((allocation, reach)) = found.zip(reach) {
             // SAFETY: this region's reach, with this mask and width.
-            unsafe { allocation.region.store(&reach, access.mask, values, single) };
+            unsafe { allocation.region.store(reach, access.mask, addresses, values, single) };
             return Ok(());
         }
         self.store_to_several(access.mask, addresses, values, single);
@@ -138,7 +154,9 @@ impl GlobalView {
         let found = self.allocation(addresses[first(access.mask)]).filter(|a| !a.is_constant());
         let reach = found.and_then(|a| Some((a, a.region.reach(access.mask, addresses, width)?)));
         let unwritten = |(a, reach): &(&Allocation, _)| {
-            self.checks.unwritten && !a.region.is_written(reach, access.mask, width)
+            // SAFETY: this region's reach, with this mask and width.
+            self.checks.unwritten
+                && unsafe { !a.region.is_written(*reach, access.mask, addresses, width) }
         };
         if reach.as_ref().is_none_or(unwritten) {
             self.check_lanes(Verb::Update, access.mask, addresses, width)?;
@@ -150,7 +168,9 @@ impl GlobalView {
         self.before_strong_write(access, strength, addresses, width);
         let old = match reach {
             // SAFETY: this region's reach, with this mask and width.
-            Some((a, reach)) => unsafe { a.region.update::<T, false>(&reach, access.mask, f) },
+            Some((a, reach)) => unsafe {
+                a.region.update::<T, false>(reach, access.mask, addresses, f)
+            },
             None => self.update_several(access.mask, addresses, f),
         };
         self.after_strong_read(access, strength, addresses, width);
@@ -201,19 +221,23 @@ impl GlobalView {
         Ok(Some(allocation))
     }
 
+    /// `false` if the lanes do not all lie in one allocation, or something is wrong.
     #[inline(always)]
     fn load_from_one<T: Element, const N: usize>(
         &self,
         access: &Access,
         mask: u32,
         addresses: &[u64; LANES],
-    ) -> Option<[[T; LANES]; N]> {
-        let allocation = self.allocation(addresses[first(mask)])?;
-        let reach = allocation.region.reach(mask, addresses, width::<T, N>())?;
+        to: &mut [[T; LANES]; N],
+    ) -> bool {
         let single = access.strength != Strength::Weak;
         let reading = Reading { written: self.checks.unwritten, single };
+        let Some(allocation) = self.allocation(addresses[first(mask)]) else { return false };
+        let reach = allocation.region.reach(mask, addresses, width::<T, N>());
         // SAFETY: this region's reach, with this mask and width.
-        unsafe { allocation.region.load(&reach, mask, reading) }
+        reach.is_some_and(|reach| unsafe {
+            allocation.region.load(reach, mask, addresses, reading, to)
+        })
     }
 
     /// The lanes point into several allocations, or one of them is wrong.
@@ -222,15 +246,13 @@ impl GlobalView {
         &self,
         access: &Access,
         addresses: &[u64; LANES],
-    ) -> Checked<[[T; LANES]; N]> {
+        to: &mut [[T; LANES]; N],
+    ) -> Checked<()> {
         self.check_lanes(Verb::Load, access.mask, addresses, width::<T, N>())?;
-        let mut values = [[T::default(); LANES]; N];
         for lane in lanes(access.mask) {
-            if let Some(one) = self.load_from_one::<T, N>(access, 1 << lane, addresses) {
-                values.iter_mut().zip(one).for_each(|(row, one)| row[lane] = one[lane]);
-            }
+            self.load_from_one(access, 1 << lane, addresses, to);
         }
-        Ok(values)
+        Ok(())
     }
 
     /// The lanes, all in order, point into several allocations.
@@ -247,7 +269,7 @@ impl GlobalView {
             let one = allocation.region.reach(1 << lane, addresses, width::<T, N>());
             let Some(reach) = one else { continue };
             // SAFETY: this region's reach, with this mask and width.
-            unsafe { allocation.region.store(&reach, 1 << lane, values, single) };
+            unsafe { allocation.region.store(reach, 1 << lane, addresses, values, single) };
         }
     }
 
@@ -265,8 +287,9 @@ impl GlobalView {
             let one = allocation.region.reach(1 << lane, addresses, width::<T, 1>());
             let Some(reach) = one else { continue };
             // SAFETY: this region's reach, with this mask and width.
-            old[lane] =
-                unsafe { allocation.region.update::<T, false>(&reach, 1 << lane, &mut f) }[lane];
+            old[lane] = unsafe {
+                allocation.region.update::<T, false>(reach, 1 << lane, addresses, &mut f)
+            }[lane];
         }
         old
     }

@@ -1,9 +1,9 @@
 //! Memory of one thread: spilled arrays, stacks. The threads of a block have theirs in one region.
 
 use super::LANES;
-use super::access::{Access, Checks, lanes};
+use super::access::{Access, Checks};
 use super::element::Element;
-use super::reach::reaches;
+use super::reach::{Reach, reaches};
 use super::refusal::{Verb, Want};
 use super::region::{Reading, Region, width};
 use crate::error::{Checked, Rule, Violation};
@@ -34,21 +34,39 @@ impl Local {
     /// As [`super::GlobalView::load`].
     ///
     /// # Errors
-    /// A lane lies outside, at no multiple of the size of the `N` elements, or reads bytes nobody wrote.
+    /// As for [`Local::load_into`].
     #[inline]
     pub fn load<T: Element, const N: usize>(
         &mut self,
         access: &mut Access,
         addresses: &[u64; LANES],
     ) -> Checked<[[T; LANES]; N]> {
-        let width = width::<T, N>();
+        let mut values = [[T::default(); LANES]; N];
+        self.load_into(access, addresses, &mut values)?;
+        Ok(values)
+    }
+
+    /// As [`super::GlobalView::load_into`].
+    ///
+    /// # Errors
+    /// A lane lies outside, at no multiple of the size of the `N` elements, or reads bytes nobody wrote.
+    #[inline]
+    pub fn load_into<T: Element, const N: usize>(
+        &mut self,
+        access: &mut Access,
+        addresses: &[u64; LANES],
+        to: &mut [[T; LANES]; N],
+    ) -> Checked<()> {
+        let (mask, width) = (access.mask, width::<T, N>());
         let reading = Reading { written: self.unwritten, single: false };
-        let places = self.places(Verb::Load, access, addresses, width)?;
-        let reach = self.region.reach(access.mask, &places, width);
+        let reach = self.reach(access, addresses, width);
         // SAFETY: this region's reach, with this mask and width.
-        let values =
-            reach.and_then(|reach| unsafe { self.region.load(&reach, access.mask, reading) });
-        values.ok_or_else(|| self.refusal(Verb::Load, access, addresses, width))
+        if !reach
+            .is_some_and(|reach| unsafe { self.region.load(reach, mask, addresses, reading, to) })
+        {
+            return Err(self.refusal(Verb::Load, access, addresses, width));
+        }
+        Ok(())
     }
 
     /// As [`super::GlobalView::store`].
@@ -63,19 +81,18 @@ impl Local {
         values: &[[T; LANES]; N],
     ) -> Checked<()> {
         let width = width::<T, N>();
-        let places = self.places(Verb::Store, access, addresses, width)?;
-        let Some(reach) = self.region.reach(access.mask, &places, width) else {
+        let Some(reach) = self.reach(access, addresses, width) else {
             return Err(self.refusal(Verb::Store, access, addresses, width));
         };
         // SAFETY: this region's reach, with this mask and width.
-        unsafe { self.region.store(&reach, access.mask, values, false) };
+        unsafe { self.region.store(reach, access.mask, addresses, values, false) };
         Ok(())
     }
 
     /// As [`super::GlobalView::atomic`]: generic addresses may lead here.
     ///
     /// # Errors
-    /// As for [`Local::load`]; nothing is replaced then.
+    /// As for [`Local::load_into`]; nothing is replaced then.
     #[inline]
     pub fn atomic<T: Element>(
         &mut self,
@@ -83,35 +100,25 @@ impl Local {
         addresses: &[u64; LANES],
         f: impl FnMut(usize, T) -> T,
     ) -> Checked<[T; LANES]> {
-        let width = width::<T, 1>();
-        let places = self.places(Verb::Update, access, addresses, width)?;
-        let reach = self
-            .region
-            .reach(access.mask, &places, width)
-            .filter(|reach| !self.unwritten || self.region.is_written(reach, access.mask, width));
+        let (mask, width) = (access.mask, width::<T, 1>());
+        let reach = self.reach(access, addresses, width).filter(|reach| {
+            // SAFETY: this region's reach, with this mask and width.
+            !self.unwritten || unsafe { self.region.is_written(*reach, mask, addresses, width) }
+        });
         let Some(reach) = reach else {
             return Err(self.refusal(Verb::Update, access, addresses, width));
         };
-        // SAFETY: this region's reach, with this mask and width.
-        Ok(unsafe { self.region.update::<T, true>(&reach, access.mask, f) })
+        // SAFETY: as above.
+        Ok(unsafe { self.region.update::<T, true>(reach, mask, addresses, f) })
     }
 
     /// Where the lanes' offsets lie in the region, all inside their threads' parts.
     #[inline(always)]
-    fn places(
-        &self,
-        verb: Verb,
-        access: &Access,
-        addresses: &[u64; LANES],
-        width: u64,
-    ) -> Checked<[u64; LANES]> {
-        let mut places = [0; LANES];
-        let mut inside = true;
-        for lane in lanes(access.mask) {
-            inside &= reaches(addresses[lane], width, self.bytes);
-            places[lane] = self.start(access, lane).wrapping_add(addresses[lane]);
-        }
-        if inside { Ok(places) } else { Err(self.refusal(verb, access, addresses, width)) }
+    fn reach(&self, access: &Access, addresses: &[u64; LANES], width: u64) -> Option<Reach> {
+        let own = (self.start(access, 0), self.stride);
+        let last = self.start(access, 31 - access.mask.leading_zeros() as usize % LANES);
+        let exists = last < self.region.size() || self.bytes == 0;
+        exists.then(|| Reach::of_own(access.mask, addresses, width, self.bytes, own)).flatten()
     }
 
     #[inline(always)]

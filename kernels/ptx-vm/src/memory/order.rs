@@ -9,6 +9,7 @@ use super::LANES;
 use super::access::{Scope, Strength, lanes};
 use super::clock::{Clock, Knowledge, Promise};
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// Where order is handed on from one thread of a block to another.
@@ -50,13 +51,13 @@ pub(super) struct Handed<T>(pub [Option<T>; 2]);
 struct Thread {
     /// From 1.
     epoch: u32,
-    known: Arc<Clock>,
+    known: Rc<Clock>,
     /// Kept from the first fence or strong access on.
     fences: Option<Box<Fences>>,
 }
 
-/// The order of one block's threads. Made when the block starts; barriers and fences tell it what they
-/// order, accesses ask it.
+/// The order of one block's threads. Made when the block starts, and kept on the host thread that runs
+/// it; barriers and fences tell it what they order, accesses ask it.
 #[derive(Debug)]
 pub struct Order {
     threads: Vec<Thread>,
@@ -66,7 +67,7 @@ pub struct Order {
 impl Order {
     /// Nobody of the `threads` of a block has done anything.
     pub fn new(block: u32, threads: u32) -> Self {
-        let known = Arc::new(Clock::new(block, threads as usize));
+        let known = Rc::new(Clock::new(block, threads as usize));
         let thread = || Thread { epoch: 1, known: known.clone(), fences: None };
         Self { threads: (0..threads).map(|_| thread()).collect(), points: HashMap::new() }
     }
@@ -98,9 +99,11 @@ impl Order {
 
     /// What the lanes have done until now. What they do from now on is not in it.
     pub fn snapshot(&mut self, warp: u32, lanes: u32) -> Snapshot {
+        let threads = self.of(warp, lanes);
+        let promises = threads.into_iter().map(|thread| self.promise(thread)).collect::<Vec<_>>();
         let mut knowledge = Knowledge::default();
-        for thread in self.of(warp, lanes) {
-            knowledge.take(&self.promise(thread));
+        for alike in promises.chunk_by(|a, b| Rc::ptr_eq(&a.clock, &b.clock)) {
+            knowledge.take(alike);
         }
         Snapshot(knowledge)
     }
@@ -193,7 +196,7 @@ impl Order {
         let Handed([promise, _]) = self.left(thread, strength, scope);
         if let Some(promise) = promise {
             let point = self.points.entry(Point::Shared(address).key()).or_default();
-            Arc::make_mut(point).take(&promise);
+            Arc::make_mut(point).take(std::slice::from_ref(&promise));
         }
     }
 
@@ -205,15 +208,15 @@ impl Order {
 
     /// The running epoch of a thread and what it knows; `None` for a thread the block does not have.
     #[inline]
-    pub(super) fn stand(&self, thread: usize) -> Option<(u32, &Arc<Clock>)> {
-        self.threads.get(thread).map(|thread| (thread.epoch, &thread.known))
+    pub(super) fn stand(&self, thread: usize) -> Option<(u32, &Clock)> {
+        self.threads.get(thread).map(|thread| (thread.epoch, &*thread.known))
     }
 
     /// Have two threads done alike: same epoch, same knowledge?
     #[inline]
     pub(super) fn stand_together(&self, one: usize, other: usize) -> bool {
         let (one, other) = (self.threads.get(one), self.threads.get(other));
-        one.zip(other).is_some_and(|(a, b)| a.epoch == b.epoch && Arc::ptr_eq(&a.known, &b.known))
+        one.zip(other).is_some_and(|(a, b)| a.epoch == b.epoch && Rc::ptr_eq(&a.known, &b.known))
     }
 
     fn of(&self, warp: u32, lanes: u32) -> Vec<usize> {
@@ -236,12 +239,12 @@ impl Order {
     fn meet(&mut self, threads: &[usize]) {
         let Some(&first) = threads.first() else { return };
         let mut merged = Clock::clone(&self.threads[first].known);
-        let mut joined = vec![Arc::as_ptr(&self.threads[first].known)];
+        let mut joined = vec![Rc::as_ptr(&self.threads[first].known)];
         for &thread in threads {
             let Thread { known, fences, .. } = &mut self.threads[thread];
-            if !joined.contains(&Arc::as_ptr(known)) {
+            if !joined.contains(&Rc::as_ptr(known)) {
                 merged.join(known);
-                joined.push(Arc::as_ptr(known));
+                joined.push(Rc::as_ptr(known));
             }
             // A barrier does for what was seen what a fence would do: the block that comes last
             // (`threadFenceReduction`) has no other fence between its ticket and its reads.
@@ -250,7 +253,7 @@ impl Order {
         }
         merged.reach(threads.iter().map(|&thread| (thread, self.threads[thread].epoch)));
         merged.settle();
-        let merged = Arc::new(merged);
+        let merged = Rc::new(merged);
         for &thread in threads {
             self.threads[thread].known = merged.clone();
             self.threads[thread].epoch += 1;
@@ -259,17 +262,17 @@ impl Order {
 
     /// The threads learn what was handed on; those that knew the same go on sharing one clock.
     fn learn(&mut self, threads: &[usize], knowledge: &Knowledge) {
-        let mut last: Option<(Arc<Clock>, Arc<Clock>)> = None;
+        let mut last: Option<(Rc<Clock>, Rc<Clock>)> = None;
         for &thread in threads {
             let known = &mut self.threads[thread].known;
             match &last {
-                Some((before, after)) if Arc::ptr_eq(before, known) => *known = after.clone(),
+                Some((before, after)) if Rc::ptr_eq(before, known) => *known = after.clone(),
                 _ if known.includes(knowledge) => {}
                 _ => {
                     let mut clock = Clock::clone(known);
                     clock.absorb(knowledge);
                     clock.settle();
-                    let before = std::mem::replace(known, Arc::new(clock));
+                    let before = std::mem::replace(known, Rc::new(clock));
                     last = Some((before, known.clone()));
                 }
             }

@@ -117,7 +117,8 @@ impl Races {
                 self.any.store(true, Relaxed);
                 for address in eights(addresses[lane], width) {
                     let mut points = self.shard(address);
-                    Arc::make_mut(points.entry((address, place)).or_default()).take(&promise);
+                    Arc::make_mut(points.entry((address, place)).or_default())
+                        .take(std::slice::from_ref(&promise));
                 }
             }
         }

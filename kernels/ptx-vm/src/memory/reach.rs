@@ -2,15 +2,15 @@
 
 use super::LANES;
 
-/// Offsets of the active lanes into one region, all of them checked for bounds and alignment.
-#[expect(clippy::large_enum_variant, reason = "lives on the stack of one access")]
+/// Where the active lanes lie in one region, all of them checked for bounds and alignment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// The active lanes are `first..first + count`, and each starts where the one before it ends.
-    Run { offset: u64, first: usize, count: usize },
+    /// All 32 lanes, each where the one before it ends.
+    Run { offset: u64 },
     /// All active lanes at one place.
     Uniform { offset: u64 },
-    /// Anywhere; inactive lanes have the offset of the first active one.
-    Scattered { offsets: [u64; LANES] },
+    /// Anywhere: lane `i` at its address less `base`, plus `i` times `stride`.
+    Scattered { base: u64, stride: u64 },
 }
 
 impl Reach {
@@ -24,31 +24,44 @@ impl Reach {
         base: u64,
         size: u64,
     ) -> Option<Self> {
-        let first = mask.trailing_zeros() as usize % LANES;
-        let start = addresses[first];
+        let start = addresses[mask.trailing_zeros() as usize % LANES];
         let offset = start.wrapping_sub(base);
-        let last = (31 - mask.leading_zeros() as usize % LANES).max(first);
-        let count = last - first + 1;
-        let together = count == mask.count_ones() as usize;
-        let step = addresses[(first + 1).min(last)].wrapping_sub(start);
-        if together && step == width && consecutive(&addresses[first..=last], width) {
-            let fits = reaches(offset, width * count as u64, size) && start & (width - 1) == 0;
-            return fits.then_some(Reach::Run { offset, first, count });
+        let step = if mask == !0 { addresses[1].wrapping_sub(start) } else { 1 };
+        if step == width && in_steps(addresses, width) {
+            let fits = reaches(offset, width * LANES as u64, size) && start & (width - 1) == 0;
+            return fits.then_some(Reach::Run { offset });
         }
-        if step == 0 && same(mask, addresses, start) {
+        if same(mask, addresses, start) {
             let fits = reaches(offset, width, size) && start & (width - 1) == 0;
             return fits.then_some(Reach::Uniform { offset });
         }
-        scattered(mask, addresses, width, base, size, start)
+        let inside = all_inside(mask, addresses, width, base, size);
+        inside.then_some(Reach::Scattered { base, stride: 0 })
+    }
+
+    /// The same for lanes each with `size` bytes of its own, those of lane 0 from `start` on and those of
+    /// the others `stride` apart, all at a multiple of `width`.
+    #[inline(always)]
+    pub fn of_own(
+        mask: u32,
+        addresses: &[u64; LANES],
+        width: u64,
+        size: u64,
+        (start, stride): (u64, u64),
+    ) -> Option<Self> {
+        let inside = all_inside(mask, addresses, width, 0, size);
+        inside.then_some(Reach::Scattered { base: start.wrapping_neg(), stride })
     }
 
     /// Offset of a lane that is active.
     #[inline(always)]
-    pub fn offset(&self, lane: usize, width: u64) -> u64 {
-        match self {
-            Reach::Run { offset, first, .. } => offset + (lane - first) as u64 * width,
-            Reach::Uniform { offset } => *offset,
-            Reach::Scattered { offsets } => offsets[lane],
+    pub fn offset(&self, addresses: &[u64; LANES], lane: usize, width: u64) -> u64 {
+        match *self {
+            Reach::Run { offset } => offset + lane as u64 * width,
+            Reach::Uniform { offset } => offset,
+            Reach::Scattered { base, stride } => {
+                addresses[lane].wrapping_sub(base) + lane as u64 * stride
+            }
         }
     }
 }
@@ -59,46 +72,57 @@ pub(super) fn reaches(offset: u64, bytes: u64, size: u64) -> bool {
     offset <= size && bytes <= size - offset
 }
 
-/// No early way out: the comparison of 32 addresses is a handful of vector instructions.
+/// Is each address `step` past the one before? Four sums side by side, hidden from the optimiser before
+/// they are compared: it would make 32 branches of them, and so makes vectors.
 #[inline(always)]
-fn consecutive(addresses: &[u64], width: u64) -> bool {
-    let start = addresses[0];
-    match <&[u64; LANES]>::try_from(addresses) {
-        Ok(all) => (0..LANES).fold(0, |bad, i| bad | (all[i] ^ (start + i as u64 * width))) == 0,
-        Err(_) => addresses.iter().zip(0..).all(|(&a, i)| a == start.wrapping_add(i * width)),
+fn in_steps(addresses: &[u64; LANES], step: u64) -> bool {
+    let mut wrong = [0u64; 4];
+    let mut expected: [u64; 4] =
+        std::array::from_fn(|i| addresses[0].wrapping_add(i as u64 * step));
+    for four in addresses.as_chunks::<4>().0 {
+        for i in 0..4 {
+            wrong[i] |= four[i] ^ expected[i];
+            expected[i] = expected[i].wrapping_add(4 * step);
+        }
     }
+    let wrong = std::hint::black_box(wrong);
+    wrong[0] | wrong[1] | wrong[2] | wrong[3] == 0
 }
 
+/// Do all active lanes point to `start`?
 #[inline(always)]
 fn same(mask: u32, addresses: &[u64; LANES], start: u64) -> bool {
     if mask == !0 {
-        return addresses.iter().fold(0, |bad, &a| bad | (a ^ start)) == 0;
+        return addresses[1] == start && addresses[LANES - 1] == start && in_steps(addresses, 0);
     }
-    addresses.iter().enumerate().all(|(i, &a)| mask >> i & 1 == 0 || a == start)
+    super::access::lanes(mask).all(|lane| addresses[lane] == start)
+}
+
+/// Are all active lanes inside the `size` bytes from `base` on, at multiples of `width`?
+#[inline(always)]
+fn all_inside(mask: u32, addresses: &[u64; LANES], width: u64, base: u64, size: u64) -> bool {
+    let Some(limit) = size.checked_sub(width) else { return false };
+    if mask == !0 {
+        return hold(addresses, width, base, limit);
+    }
+    let start = addresses[mask.trailing_zeros() as usize % LANES];
+    let active = std::array::from_fn(|i| if mask >> i & 1 == 1 { addresses[i] } else { start });
+    hold(&active, width, base, limit)
 }
 
 #[inline(always)]
-fn scattered(
-    mask: u32,
-    addresses: &[u64; LANES],
-    width: u64,
-    base: u64,
-    size: u64,
-    start: u64,
-) -> Option<Reach> {
-    let limit = size.checked_sub(width)? as i64;
-    let mut offsets = *addresses;
-    if mask != !0 {
-        for (i, offset) in offsets.iter_mut().enumerate() {
-            *offset = if mask >> i & 1 == 1 { *offset } else { start };
+fn hold(addresses: &[u64; LANES], width: u64, base: u64, limit: u64) -> bool {
+    let (mut outside, mut crooked) = ([0u64; 4], [0u64; 4]);
+    for four in addresses.as_chunks::<4>().0 {
+        for i in 0..4 {
+            let offset = four[i].wrapping_sub(base);
+            // The highest bit is set if the offset has it, or lies past the limit: no size comes near
+            // 2^63.
+            outside[i] |= limit.wrapping_sub(offset) | offset;
+            crooked[i] |= offset;
         }
     }
-    let (mut outside, mut crooked) = (0i64, 0);
-    for offset in &mut offsets {
-        *offset = offset.wrapping_sub(base);
-        // Negative if the offset is, or if it lies past the limit: no size comes near 2^63.
-        outside |= (limit.wrapping_sub(*offset as i64)) | *offset as i64;
-        crooked |= *offset;
-    }
-    (outside >= 0 && crooked & (width - 1) == 0).then_some(Reach::Scattered { offsets })
+    let outside = outside[0] | outside[1] | outside[2] | outside[3];
+    let crooked = crooked[0] | crooked[1] | crooked[2] | crooked[3];
+    outside >> 63 == 0 && crooked & (width - 1) == 0
 }

@@ -45,72 +45,54 @@ impl Region {
         Reach::of(mask, addresses, width, self.base, self.size())
     }
 
-    /// `N` consecutive elements of each active lane; inactive lanes are zero. `None` if the bytes
-    /// must be written and some are not.
+    /// Loads `N` consecutive elements of each active lane and leaves the places of the others alone.
+    /// `false`, with anything in `to`, if the bytes must be written and some are not.
     ///
     /// # Safety
-    /// `reach` comes from [`Region::reach`] of this region with `mask` and `N * T::BYTES`.
+    /// `reach` comes from this region with `mask`, `addresses` and `N * T::BYTES`.
     #[inline(always)]
     pub unsafe fn load<T: Element, const N: usize>(
         &self,
-        reach: &Reach,
+        reach: Reach,
         mask: u32,
+        addresses: &[u64; LANES],
         reading: Reading,
-    ) -> Option<[[T; LANES]; N]> {
-        let width = (N * T::BYTES) as u64;
-        let (storage, written) = (&self.storage, &self.storage.written);
-        let mut values = [[T::default(); LANES]; N];
+        to: &mut [[T; LANES]; N],
+    ) -> bool {
+        let width = width::<T, N>();
+        let written = &self.storage.written;
         match reach {
-            &Reach::Run { offset, count, .. } if count == LANES && !reading.single => {
-                if reading.written && !written.has_all(offset, LANES as u64 * width) {
-                    return None;
-                }
+            Reach::Run { offset } if !reading.single => {
                 // SAFETY: the reach has all lanes' elements in bounds and aligned.
-                values = unsafe { self.load_rows(offset) };
+                unsafe { self.load_rows(offset, to) };
+                !reading.written || written.has_all(offset, LANES as u64 * width)
             }
-            &Reach::Uniform { offset } => {
-                if reading.written && !written.has(offset, width) {
-                    return None;
-                }
-                for (k, row) in values.iter_mut().enumerate() {
+            Reach::Uniform { offset } => {
+                for (k, row) in to.iter_mut().enumerate() {
                     // SAFETY: as above.
-                    let value = unsafe { storage.load::<T>(offset + (k * T::BYTES) as u64) };
-                    for (lane, to) in row.iter_mut().enumerate() {
-                        *to = if mask >> lane & 1 == 1 { value } else { T::default() };
-                    }
+                    let value = unsafe { self.storage.load(offset + (k * T::BYTES) as u64) };
+                    put(row, mask, |_| value);
                 }
+                // SAFETY: as above.
+                !reading.written || unsafe { written.has(offset, width) }
             }
-            Reach::Run { .. } => {
-                for lane in lanes(mask) {
-                    let offset = reach.offset(lane, width);
-                    if reading.written && !written.has(offset, width) {
-                        return None;
-                    }
-                    for (k, row) in values.iter_mut().enumerate() {
-                        // SAFETY: as above.
-                        row[lane] = unsafe { storage.load(offset + (k * T::BYTES) as u64) };
-                    }
-                }
-            }
-            Reach::Scattered { offsets } => {
+            _ => {
                 let mut whole = true;
-                for (lane, &offset) in offsets.iter().enumerate() {
-                    whole &= written.has(offset, width);
-                    for (k, row) in values.iter_mut().enumerate() {
-                        // SAFETY: as above; inactive lanes repeat an active one.
-                        row[lane] = unsafe { storage.load(offset + (k * T::BYTES) as u64) };
+                for lane in 0..LANES {
+                    if mask >> lane & 1 == 0 {
+                        continue;
+                    }
+                    let offset = reach.offset(addresses, lane, width);
+                    // SAFETY: as above.
+                    whole &= unsafe { written.has(offset, width) };
+                    for (k, row) in to.iter_mut().enumerate() {
+                        // SAFETY: as above.
+                        row[lane] = unsafe { self.storage.load(offset + (k * T::BYTES) as u64) };
                     }
                 }
-                if reading.written && !whole {
-                    return None;
-                }
-                if mask != !0 {
-                    lanes(!mask)
-                        .for_each(|lane| values.iter_mut().for_each(|r| r[lane] = T::default()));
-                }
+                !reading.written || whole
             }
         }
-        Some(values)
     }
 
     /// All lanes side by side: `N` runs of memory, dealt out so that lane `i` has elements `i N ..`.
@@ -118,22 +100,22 @@ impl Region {
     /// # Safety
     /// `32 * N` elements from `offset` on are in bounds, and `offset` is aligned to one.
     #[inline(always)]
-    unsafe fn load_rows<T: Element, const N: usize>(&self, offset: u64) -> [[T; LANES]; N] {
-        let mut rows = [[T::default(); LANES]; N];
-        for (k, row) in rows.iter_mut().enumerate() {
-            // SAFETY: the caller's promise.
-            *row = unsafe { self.storage.load_run(offset + (k * LANES * T::BYTES) as u64) };
+    unsafe fn load_rows<T: Element, const N: usize>(&self, offset: u64, to: &mut [[T; LANES]; N]) {
+        if let [row] = to.as_mut_slice() {
+            // SAFETY: the caller's promise, here and below.
+            return unsafe { self.storage.load_run(offset, row) };
         }
-        if N == 1 {
-            return rows;
+        let mut runs = [[T::default(); LANES]; N];
+        for (k, run) in runs.iter_mut().enumerate() {
+            // SAFETY: as above.
+            unsafe { self.storage.load_run(offset + (k * LANES * T::BYTES) as u64, run) };
         }
-        let mut values = rows;
-        for (k, row) in values.iter_mut().enumerate() {
+        let flat = runs.as_flattened();
+        for (k, row) in to.iter_mut().enumerate() {
             for (lane, value) in row.iter_mut().enumerate() {
-                *value = rows[(lane * N + k) / LANES][(lane * N + k) % LANES];
+                *value = flat[lane * N + k];
             }
         }
-        values
     }
 
     /// Stores `N` consecutive elements of each active lane, later lanes over earlier ones.
@@ -143,40 +125,68 @@ impl Region {
     #[inline(always)]
     pub unsafe fn store<T: Element, const N: usize>(
         &self,
-        reach: &Reach,
+        reach: Reach,
         mask: u32,
+        addresses: &[u64; LANES],
         values: &[[T; LANES]; N],
         single: bool,
     ) {
-        let width = (N * T::BYTES) as u64;
-        if let &Reach::Run { offset, count, .. } = reach
-            && count == LANES
-            && !single
-        {
-            for k in 0..N {
-                let run = std::array::from_fn(|i| {
-                    let flat = k * LANES + i;
-                    values[flat % N][flat / N]
-                });
-                // SAFETY: the reach has all lanes' elements in bounds and aligned.
-                unsafe { self.storage.store_run(offset + (k * LANES * T::BYTES) as u64, &run) };
-            }
+        let width = width::<T, N>();
+        if let (Reach::Run { offset }, false) = (reach, single) {
+            // SAFETY: the reach has all lanes' elements in bounds and aligned.
+            unsafe { self.store_rows(offset, values) };
             return self.storage.written.add_all(offset, LANES as u64 * width);
         }
-        for lane in lanes(mask) {
-            let offset = reach.offset(lane, width);
+        for lane in 0..LANES {
+            if mask >> lane & 1 == 0 {
+                continue;
+            }
+            let offset = reach.offset(addresses, lane, width);
             for (k, row) in values.iter().enumerate() {
                 // SAFETY: as above.
                 unsafe { self.storage.store(offset + (k * T::BYTES) as u64, row[lane]) };
             }
-            self.storage.written.add(offset, width);
+            // SAFETY: as above.
+            unsafe { self.storage.written.add(offset, width) };
+        }
+    }
+
+    /// The way back of `load_rows`.
+    ///
+    /// # Safety
+    /// As for `load_rows`.
+    #[inline(always)]
+    unsafe fn store_rows<T: Element, const N: usize>(&self, offset: u64, values: &[[T; LANES]; N]) {
+        if let [row] = values.as_slice() {
+            // SAFETY: the caller's promise, here and below.
+            return unsafe { self.storage.store_run(offset, row) };
+        }
+        let mut runs = [[T::default(); LANES]; N];
+        for (flat, value) in runs.as_flattened_mut().iter_mut().enumerate() {
+            *value = values[flat % N][flat / N];
+        }
+        for (k, run) in runs.iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { self.storage.store_run(offset + (k * LANES * T::BYTES) as u64, run) };
         }
     }
 
     /// Did somebody write all that the lanes ask for?
+    ///
+    /// # Safety
+    /// `reach` comes from this region with `mask`, `addresses` and `width`.
     #[inline(always)]
-    pub fn is_written(&self, reach: &Reach, mask: u32, width: u64) -> bool {
-        lanes(mask).all(|lane| self.storage.written.has(reach.offset(lane, width), width))
+    pub unsafe fn is_written(
+        &self,
+        reach: Reach,
+        mask: u32,
+        addresses: &[u64; LANES],
+        width: u64,
+    ) -> bool {
+        // SAFETY: the reach has the lanes' bytes in bounds.
+        lanes(mask).all(|lane| unsafe {
+            self.storage.written.has(reach.offset(addresses, lane, width), width)
+        })
     }
 
     /// Replaces the element of each active lane, lowest lane first, and returns the old ones. `ALONE`:
@@ -187,14 +197,15 @@ impl Region {
     #[inline(always)]
     pub unsafe fn update<T: Element, const ALONE: bool>(
         &self,
-        reach: &Reach,
+        reach: Reach,
         mask: u32,
+        addresses: &[u64; LANES],
         mut f: impl FnMut(usize, T) -> T,
     ) -> [T; LANES] {
         let width = T::BYTES as u64;
         let mut old = [T::default(); LANES];
         for lane in lanes(mask) {
-            let offset = reach.offset(lane, width);
+            let offset = reach.offset(addresses, lane, width);
             old[lane] = if ALONE {
                 // SAFETY: the reach has the element in bounds and aligned.
                 let value = unsafe { self.storage.load(offset) };
@@ -205,8 +216,19 @@ impl Region {
                 // SAFETY: as above.
                 unsafe { self.storage.update(offset, |value| f(lane, value)) }
             };
-            self.storage.written.add(offset, width);
+            // SAFETY: as above.
+            unsafe { self.storage.written.add(offset, width) };
         }
         old
+    }
+}
+
+/// Sets the active lanes of a row.
+#[inline(always)]
+fn put<T: Element>(row: &mut [T; LANES], mask: u32, value: impl Fn(usize) -> T) {
+    for (lane, to) in row.iter_mut().enumerate() {
+        if mask >> lane & 1 == 1 {
+            *to = value(lane);
+        }
     }
 }

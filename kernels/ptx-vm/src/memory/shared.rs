@@ -5,7 +5,7 @@ use super::access::{Access, Checks, Strength, lanes};
 use super::element::Element;
 use super::party::watch;
 use super::refusal::{Verb, Want};
-use super::region::{Reading, Region};
+use super::region::{Reading, Region, width};
 use super::shadow::{PAGE, Page};
 use crate::error::Checked;
 
@@ -42,27 +42,44 @@ impl Shared {
     /// As [`super::GlobalView::load`].
     ///
     /// # Errors
-    /// A lane lies outside, at no multiple of the size of the `N` elements, reads bytes nobody wrote, or
-    /// races.
+    /// As for [`Shared::load_into`].
     #[inline]
     pub fn load<T: Element, const N: usize>(
         &mut self,
         access: &mut Access,
         addresses: &[u64; LANES],
     ) -> Checked<[[T; LANES]; N]> {
-        let (mask, width) = (access.mask, super::region::width::<T, N>());
+        let mut values = [[T::default(); LANES]; N];
+        self.load_into(access, addresses, &mut values)?;
+        Ok(values)
+    }
+
+    /// As [`super::GlobalView::load_into`].
+    ///
+    /// # Errors
+    /// A lane lies outside, at no multiple of the size of the `N` elements, reads bytes nobody wrote, or
+    /// races. There may be anything in `to` then.
+    #[inline]
+    pub fn load_into<T: Element, const N: usize>(
+        &mut self,
+        access: &mut Access,
+        addresses: &[u64; LANES],
+        to: &mut [[T; LANES]; N],
+    ) -> Checked<()> {
+        let (mask, width) = (access.mask, width::<T, N>());
         let reading = Reading { written: self.checks.unwritten, single: false };
         let reach = self.region.reach(mask, addresses, width);
         // SAFETY: this region's reach, with this mask and width.
-        let values = reach.and_then(|reach| unsafe { self.region.load(&reach, mask, reading) });
-        let Some(values) = values else {
+        if !reach
+            .is_some_and(|reach| unsafe { self.region.load(reach, mask, addresses, reading, to) })
+        {
             return Err(self.refusal(Verb::Load, mask, addresses, width));
-        };
+        }
         if access.is_watched() {
             self.watch(Verb::Load, access, addresses, width)?;
             self.after_strong_read(access, access.strength, addresses);
         }
-        Ok(values)
+        Ok(())
     }
 
     /// As [`super::GlobalView::store`].
@@ -76,7 +93,7 @@ impl Shared {
         addresses: &[u64; LANES],
         values: &[[T; LANES]; N],
     ) -> Checked<()> {
-        let (mask, width) = (access.mask, super::region::width::<T, N>());
+        let (mask, width) = (access.mask, width::<T, N>());
         let Some(reach) = self.region.reach(mask, addresses, width) else {
             return Err(self.refusal(Verb::Store, mask, addresses, width));
         };
@@ -85,7 +102,7 @@ impl Shared {
             self.before_strong_write(access, access.strength, addresses);
         }
         // SAFETY: this region's reach, with this mask and width.
-        unsafe { self.region.store(&reach, mask, values, false) };
+        unsafe { self.region.store(reach, mask, addresses, values, false) };
         Ok(())
     }
 
@@ -100,10 +117,13 @@ impl Shared {
         addresses: &[u64; LANES],
         f: impl FnMut(usize, T) -> T,
     ) -> Checked<[T; LANES]> {
-        let (mask, width) = (access.mask, super::region::width::<T, 1>());
+        let (mask, width) = (access.mask, width::<T, 1>());
         let refused = |shared: &Self| Err(shared.refusal(Verb::Update, mask, addresses, width));
         let Some(reach) = self.region.reach(mask, addresses, width) else { return refused(self) };
-        if self.checks.unwritten && !self.region.is_written(&reach, mask, width) {
+        // SAFETY: this region's reach, with this mask and width.
+        if self.checks.unwritten
+            && unsafe { !self.region.is_written(reach, mask, addresses, width) }
+        {
             return refused(self);
         }
         let strength = access.strength.at_least_relaxed();
@@ -112,7 +132,7 @@ impl Shared {
             self.before_strong_write(access, strength, addresses);
         }
         // SAFETY: this region's reach, with this mask and width.
-        let old = unsafe { self.region.update::<T, true>(&reach, mask, f) };
+        let old = unsafe { self.region.update::<T, true>(reach, mask, addresses, f) };
         if access.is_watched() {
             self.after_strong_read(access, strength, addresses);
         }

@@ -100,8 +100,7 @@ impl Storage {
     /// # Safety
     /// `offset + 32 * T::BYTES <= size`, and `offset` is a multiple of `T::BYTES`.
     #[inline(always)]
-    pub unsafe fn load_run<T: Element>(&self, offset: u64) -> [T; LANES] {
-        let mut run = [T::default(); LANES];
+    pub unsafe fn load_run<T: Element>(&self, offset: u64, run: &mut [T; LANES]) {
         if offset & 7 == 0 {
             let to = run.as_mut_ptr().cast::<u64>();
             for i in 0..LANES * T::BYTES / 8 {
@@ -115,7 +114,6 @@ impl Storage {
                 *value = unsafe { self.load(offset + (i * T::BYTES) as u64) };
             }
         }
-        run
     }
 
     /// # Safety

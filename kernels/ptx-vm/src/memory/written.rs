@@ -8,10 +8,10 @@ pub(super) struct Written {
     bits: Zeroed,
 }
 
-/// Ones for `bytes` (at most 64) bytes from `first` (below 64) on, as far as they lie in one word.
+/// Ones for `bytes` (1 to 64) bytes from `first` (below 64) on, as far as they lie in one word.
 #[inline(always)]
 fn ones(first: u64, bytes: u64) -> u64 {
-    (!0 >> (64 - bytes.min(64 - first))) << first
+    (!0 >> (64 - bytes)) << first
 }
 
 impl Written {
@@ -25,31 +25,28 @@ impl Written {
         self.bits.words()
     }
 
-    /// Are `bytes` (1..=64, a power of two, `offset` a multiple of it) all written?
+    /// Are `bytes` all written?
+    ///
+    /// # Safety
+    /// `offset` and `bytes` more lie in the storage, `bytes` is a power of two up to 64, and `offset` a
+    /// multiple of it.
     #[inline(always)]
-    pub fn has(&self, offset: u64, bytes: u64) -> bool {
+    pub unsafe fn has(&self, offset: u64, bytes: u64) -> bool {
         let mask = ones(offset & 63, bytes);
-        self.words()[(offset >> 6) as usize].load(Relaxed) & mask == mask
+        // SAFETY: there is a word for each 64 bytes of the storage.
+        let word = unsafe { self.words().get_unchecked((offset >> 6) as usize) };
+        word.load(Relaxed) & mask == mask
     }
 
-    /// Marks `bytes` of the same kind as written.
+    /// Marks `bytes` as written.
+    ///
+    /// # Safety
+    /// As for [`Written::has`].
     #[inline(always)]
-    pub fn add(&self, offset: u64, bytes: u64) {
-        self.mark((offset >> 6) as usize, ones(offset & 63, bytes));
-    }
-
-    /// A bit that is set already costs no write; a whole word no read-modify-write.
-    #[inline(always)]
-    fn mark(&self, word: usize, mask: u64) {
-        let word = &self.words()[word];
-        if word.load(Relaxed) & mask == mask {
-            return;
-        }
-        if mask == !0 {
-            word.store(!0, Relaxed);
-        } else {
-            word.fetch_or(mask, Relaxed);
-        }
+    pub unsafe fn add(&self, offset: u64, bytes: u64) {
+        // SAFETY: as above.
+        let word = unsafe { self.words().get_unchecked((offset >> 6) as usize) };
+        mark(word, ones(offset & 63, bytes));
     }
 
     /// Are all of `bytes` from `offset` on written?
@@ -68,7 +65,7 @@ impl Written {
 
     #[inline]
     pub fn add_all(&self, offset: u64, bytes: u64) {
-        pieces(offset, bytes).for_each(|(word, mask)| self.mark(word, mask));
+        pieces(offset, bytes).for_each(|(word, mask)| mark(&self.words()[word], mask));
     }
 
     /// Forgets that the range was written.
@@ -94,6 +91,19 @@ impl Written {
             }
             done += run;
         }
+    }
+}
+
+/// A bit that is set already costs no write; a whole word no read-modify-write.
+#[inline(always)]
+fn mark(word: &AtomicU64, mask: u64) {
+    if word.load(Relaxed) & mask == mask {
+        return;
+    }
+    if mask == !0 {
+        word.store(!0, Relaxed);
+    } else {
+        word.fetch_or(mask, Relaxed);
     }
 }
 
