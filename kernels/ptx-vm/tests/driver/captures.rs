@@ -280,7 +280,8 @@ fn flags_of_instantiation() {
     assert_eq!(refused(4), Status::NOT_SUPPORTED);
     assert_eq!(refused(16), Status::INVALID_VALUE);
     get(|out| cuGraphInstantiate_v2(out, graph, null(), null(), 0));
-    let mut parameters = InstantiateParameters { flags: 0, upload_stream: 0, error_node: 9, result: 9 };
+    let mut parameters =
+        InstantiateParameters { flags: 0, upload_stream: 0, error_node: 9, result: 9 };
     // SAFETY: a place of the test's.
     let place = unsafe { InOut::new(&mut parameters) };
     let executable = get(|out| cuGraphInstantiateWithParams(out, graph, place));

@@ -35,7 +35,12 @@ fn a_kernel_runs_and_its_result_is_written() {
     let output = run_kernel("scale", &[&words[..], &["--arg", "u32:40"]].concat());
     assert_eq!(code(&output), Some(0), "{}", said(&output.stderr));
     let text = said(&output.stdout);
-    for part in ["scale: 1 launches", "global loads: 2 requests, 160 bytes in 5 sectors", "mul.f32"] {
+    for part in [
+        "scale: 1 launches",
+        "global loads: 2 requests, 160 bytes in 5 sectors",
+        "5 written sectors still in the cache",
+        "23: mad.lo.s32",
+    ] {
         assert!(text.contains(part), "{part} is not in {text}");
     }
     let found = std::fs::read(&out).expect("the result");

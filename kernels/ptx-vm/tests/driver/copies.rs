@@ -92,7 +92,10 @@ fn rectangles() {
     assert_eq!(small, [5, 6, 9, 10]);
     let last = Rectangle { from_y: 3, ..middle };
     assert_eq!(cuMemcpy2D_v2(input(&[last])), Status::INVALID_VALUE);
-    assert_eq!(cuMemcpy2D_v2(input(&[Rectangle { from_kind: 3, ..middle }])), Status::NOT_SUPPORTED);
+    assert_eq!(
+        cuMemcpy2D_v2(input(&[Rectangle { from_kind: 3, ..middle }])),
+        Status::NOT_SUPPORTED
+    );
     assert_eq!(cuMemcpy2D_v2(input(&[nothing])), Status::INVALID_VALUE);
     assert_eq!(size_of::<Rectangle>(), 128);
 }

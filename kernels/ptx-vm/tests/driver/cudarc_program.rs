@@ -39,7 +39,11 @@ fn shape(blocks: u32, threads: u32) -> LaunchConfig {
     LaunchConfig { grid_dim: (blocks, 1, 1), block_dim: (threads, 1, 1), shared_mem_bytes: 0 }
 }
 
-fn add_one(stream: &Arc<CudaStream>, kernel: &CudaFunction, data: &mut cudarc::driver::CudaSlice<u32>) {
+fn add_one(
+    stream: &Arc<CudaStream>,
+    kernel: &CudaFunction,
+    data: &mut cudarc::driver::CudaSlice<u32>,
+) {
     let threads = data.len() as u32;
     // SAFETY: the kernel takes one address of as many words as there are threads.
     unsafe { stream.launch_builder(kernel).arg(data).launch(shape(1, threads)) }.expect("a launch");

@@ -104,7 +104,10 @@ fn memory_freed_in_order_is_gone_for_later_work() {
     let data: u64 = get(|out| cuMemAllocAsync(out, 4, stream));
     ok(launch_on(stream, kernel, (1, 1, 0), &[&data]));
     ok(cuMemFreeAsync(data, stream));
-    assert_eq!(cuMemcpyHtoDAsync_v2(data, &raw const data as usize, 4, late), Status::INVALID_VALUE);
+    assert_eq!(
+        cuMemcpyHtoDAsync_v2(data, &raw const data as usize, 4, late),
+        Status::INVALID_VALUE
+    );
     ok(cuStreamSynchronize(stream));
     ok(launch_on(late, kernel, (1, 1, 0), &[&data]));
     assert_eq!(cuStreamSynchronize(late), Status::ILLEGAL_ADDRESS);

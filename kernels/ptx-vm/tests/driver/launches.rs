@@ -149,7 +149,8 @@ fn launches_with_attributes() {
 fn occupancy_comes_from_the_limits() {
     let session = Session::new();
     let module = session.module();
-    let (nothing, shared) = (function(module, "nothing").unwrap(), function(module, "use_shared").unwrap());
+    let (nothing, shared) =
+        (function(module, "nothing").unwrap(), function(module, "use_shared").unwrap());
     let blocks = |function, threads, dynamic| {
         get(|out| cuOccupancyMaxActiveBlocksPerMultiprocessor(out, function, threads, dynamic))
     };

@@ -1,11 +1,13 @@
 //! The machine as a driver library: its calls one by one, and unmodified `cudarc` over the shared library.
 
-/// Memory and copies.
-mod copies;
 /// Captures and graphs.
 mod captures;
+/// The command.
+mod command;
 /// Contexts, the device, errors' names.
 mod contexts;
+/// Memory and copies.
+mod copies;
 /// cudarc over the shared library.
 mod cudarc_program;
 /// Work that runs as late as it may.
@@ -18,11 +20,9 @@ mod launches;
 mod modules;
 /// Nulls, zeros and handles of nothing.
 mod nothing;
-/// Streams and events.
-mod streams;
 /// A driver to call.
 mod session;
+/// Streams and events.
+mod streams;
 /// Tensor maps.
 mod tensor_maps;
-/// The command.
-mod command;

@@ -62,7 +62,8 @@ fn compiled_images_are_told_from_texts() {
     let _session = Session::new();
     for start in ["\x7fELF", "\u{80}"] {
         let refused = load(start).expect_err("no text");
-        let expected = if start.starts_with('\x7f') { Status::NO_BINARY_FOR_GPU } else { Status::INVALID_PTX };
+        let expected =
+            if start.starts_with('\x7f') { Status::NO_BINARY_FOR_GPU } else { Status::INVALID_PTX };
         assert_eq!(refused, expected);
     }
     let image = [0x50u8, 0xed, 0x55, 0xba, 1, 0];

@@ -97,7 +97,8 @@ fn functions_are_found_by_name() {
     let _session = Session::new();
     let find = |text: &str| {
         let (mut place, mut status) = (std::ptr::null(), 9);
-        let answer = cuGetProcAddress_v2(name(&c(text)), out(&mut place), 12_000, 0, out(&mut status));
+        let answer =
+            cuGetProcAddress_v2(name(&c(text)), out(&mut place), 12_000, 0, out(&mut status));
         (answer, status, place)
     };
     let (answer, status, place) = find("cuMemAlloc");

@@ -19,11 +19,10 @@ fn streams_have_their_properties() {
     ok(cuStreamQuery(stream));
     ok(cuStreamSynchronize(2));
     let own = get(|out| cuStreamGetId(2, out));
+    let context = session.context;
     let others = std::thread::spawn(move || {
-        ok(cuCtxSetCurrent(session.context));
-        let id = get(|out| cuStreamGetId(2, out));
-        drop(session);
-        id
+        ok(cuCtxSetCurrent(context));
+        get(|out| cuStreamGetId(2, out))
     });
     assert_ne!(others.join().expect("no panic"), own);
 }
@@ -76,7 +75,8 @@ fn threads_work_side_by_side() {
         for seed in 0..4u32 {
             scope.spawn(move || {
                 ok(cuCtxSetCurrent(context));
-                let (stream, kernel) = (stream(), function(module, "add_one").expect("it is there"));
+                let (stream, kernel) =
+                    (stream(), function(module, "add_one").expect("it is there"));
                 for round in 0..20 {
                     let address = upload(&[seed; 32]);
                     for _ in 0..round {

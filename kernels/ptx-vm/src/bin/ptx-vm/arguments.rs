@@ -80,7 +80,8 @@ impl Arguments {
         word: &str,
         rest: &mut impl Iterator<Item = &'a String>,
     ) -> Result<(), String> {
-        let mut value = || rest.next().map(String::as_str).ok_or(format!("{word}: its value is missing"));
+        let mut value =
+            || rest.next().map(String::as_str).ok_or(format!("{word}: its value is missing"));
         match word {
             "--kernel" => self.kernel = Some(value()?.to_owned()),
             "--grid" => self.grid = extent(word, value()?)?,

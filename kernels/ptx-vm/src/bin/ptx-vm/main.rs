@@ -58,11 +58,19 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     let counted = launch(arguments, &program, &kernel, &prepared.parameters, &memory)?;
     let seconds = started.elapsed().as_secs_f64();
     prepared.write_results(&memory).map_err(usage)?;
+    // What the kernel wrote and the cache has not passed on.
+    let left = settings.options.cache.as_ref().map_or(0, |cache| cache.flush());
     let lanes = counted.total().lanes;
     match arguments.json {
-        true => println!("{{\"seconds\":{seconds:.6},\"counts\":{}}}", counted.to_json()),
+        true => {
+            let counts = counted.to_json();
+            println!(
+                "{{\"seconds\":{seconds:.6},\"sectors_in_cache\":{left},\"counts\":{counts}}}"
+            );
+        }
         false => {
             print!("{}", counted.to_text());
+            println!("  {left} written sectors still in the cache");
             let rate = lanes as f64 / seconds / 1e6;
             println!("{:.3} ms, {rate:.0} million lane instructions a second", 1e3 * seconds);
         }

@@ -134,7 +134,9 @@ fn array(kind: Kind, count: &str, content: &str) -> Result<(u64, Option<Vec<u8>>
         };
         return match size == expected && size > 0 && size % kind.bytes() == 0 {
             true => Ok((size as u64, Some(bytes))),
-            false => Err(format!("{path} has {size} bytes, not {count} elements of {}", kind.bytes())),
+            false => {
+                Err(format!("{path} has {size} bytes, not {count} elements of {}", kind.bytes()))
+            }
         };
     }
     let count = elements(count)?;
