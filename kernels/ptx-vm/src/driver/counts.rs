@@ -56,13 +56,13 @@ pub fn add(
             counted.launches += 1;
             counted.profile.add(profile);
         }
-        None => all.push(Counted {
-            program: program.clone(),
-            kernel: kernel.clone(),
-            launches: 1,
-            profile: profile.clone(),
-        }),
+        None => all.push(of_one(program, kernel, profile.clone())),
     }
+}
+
+/// The counts of one launch.
+pub fn of_one(program: &Arc<Program>, kernel: &Arc<Kernel>, profile: Profile) -> Counted {
+    Counted { program: program.clone(), kernel: kernel.clone(), launches: 1, profile }
 }
 
 impl Counted {
