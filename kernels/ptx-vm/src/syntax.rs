@@ -133,6 +133,13 @@ pub enum Initial {
         offset: i64,
         generic: bool,
     },
+    /// One byte of an address, 0 the lowest: nvcc writes `0xFF00(generic(x) + 4)` for pointers in packed structures.
+    AddressByte {
+        symbol: Symbol,
+        offset: i64,
+        generic: bool,
+        byte: u32,
+    },
 }
 
 /// A kernel (`.entry`) or a device function (`.func`).

@@ -44,7 +44,7 @@ pub struct Turn<'a> {
     /// Set when a barrier has let the lanes go and the instruction runs again; its result (`bar.red`).
     pub resumed: Option<crate::barrier::Gathered>,
     /// For [`Flow::JumpEach`].
-    pub targets: [u32; 32],
+    pub targets: &'a mut [u32; 32],
     /// What the warp's last poll saw.
     pub polled: &'a mut u64,
 }

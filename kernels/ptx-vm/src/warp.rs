@@ -64,6 +64,8 @@ pub struct Warp {
     pub splits: Vec<Split>,
     instructions: u64,
     polled: u64,
+    /// Where lanes go that jump each for itself.
+    targets: [u32; 32],
 }
 
 impl Warp {
@@ -76,6 +78,7 @@ impl Warp {
             splits: Vec::with_capacity(32),
             instructions: 0,
             polled: 0,
+            targets: [0; 32],
         }
     }
 
@@ -163,78 +166,77 @@ impl Warp {
         launch: &Launch<'_>,
         end: u64,
     ) -> Result<bool, Broken> {
-        let Split { mut pc, mask, mut resumed, .. } = self.splits[current];
+        let Split { pc, mask, resumed, .. } = self.splits[current];
         self.splits[current].tired = false;
-        let alone = self.splits.len() == 1;
+        self.splits[current].resumed = None;
+        let (alone, code) = (self.splits.len() == 1, &launch.kernel.code[..]);
         let mut backward = 0;
-        loop {
-            let instruction = &launch.kernel.code[pc as usize];
+        let mut turn = Turn {
+            registers: &mut self.registers,
+            block,
+            launch,
+            warp: self.index,
+            live: self.live,
+            pc,
+            instructions: self.instructions,
+            resumed,
+            targets: &mut self.targets,
+            polled: &mut self.polled,
+        };
+        let flow = loop {
+            let pc = turn.pc;
+            let instruction = &code[pc as usize];
             let taking = match instruction.guard {
                 Guard::Always => mask,
-                Guard::If(slot) => mask & self.registers.predicate(slot),
-                Guard::Unless(slot) => mask & !self.registers.predicate(slot),
+                Guard::If(slot) => mask & turn.registers.predicate(slot),
+                Guard::Unless(slot) => mask & !turn.registers.predicate(slot),
             };
-            self.instructions += 1;
+            turn.instructions += 1;
             if taking == 0 {
-                pc += 1;
+                turn.pc += 1;
             } else {
-                block.profile.count(pc, taking);
-                let mut turn = Turn {
-                    registers: &mut self.registers,
-                    block,
-                    launch,
-                    warp: self.index,
-                    live: self.live,
-                    pc,
-                    instructions: self.instructions,
-                    resumed: resumed.take(),
-                    targets: [0; 32],
-                    polled: &mut self.polled,
-                };
+                turn.block.profile.count(pc, taking);
                 // SAFETY: the decoder picked the copy of the body that this processor can run.
                 let flow = unsafe { (instruction.run)(&mut turn, instruction, taking) };
-                let targets = turn.targets;
-                match flow.map_err(|violation| Broken { pc, mask: taking, violation })? {
-                    Flow::Next => pc += 1,
-                    Flow::Jump(target) if taking == mask => {
+                match flow {
+                    Ok(Flow::Next) => turn.pc += 1,
+                    Ok(Flow::Jump(target)) if taking == mask => {
+                        turn.pc = target;
                         backward += u32::from(target <= pc);
-                        pc = target;
-                        if backward > PATIENCE && !alone {
-                            self.splits[current].pc = pc;
-                            self.splits[current].tired = true;
-                            return Ok(false);
+                        // Barriers complete, and turns end, at jumps and waits only.
+                        if turn.block.barriers.any_complete()
+                            || turn.instructions >= end
+                            || (backward > PATIENCE && !alone)
+                        {
+                            break None;
                         }
                     }
-                    flow => {
-                        self.splits[current].pc = pc;
-                        self.splits[current].resumed = None;
-                        return Ok(self.leave(current, taking, flow, &targets));
+                    Ok(flow) => break Some((taking, flow)),
+                    Err(violation) => {
+                        self.instructions = turn.instructions;
+                        return Err(Broken { pc, mask: taking, violation });
                     }
                 }
+                turn.resumed = None;
             }
-            if !alone && self.meets(current, pc)
-                || self.instructions >= end
-                || block.barriers.any_complete()
-            {
-                self.splits[current].pc = pc;
-                self.splits[current].resumed = None;
-                return Ok(false);
+            if !alone && meets(&self.splits, current, turn.pc) {
+                break None;
+            }
+        };
+        let pc = turn.pc;
+        self.instructions = turn.instructions;
+        self.splits[current].pc = pc;
+        match flow {
+            Some((taking, flow)) => Ok(self.leave(current, taking, flow)),
+            None => {
+                self.splits[current].tired = backward > PATIENCE;
+                Ok(false)
             }
         }
     }
 
-    /// Whether another split stands at `pc`, or a ready one before it.
-    fn meets(&self, current: usize, pc: u32) -> bool {
-        let others = self.splits.iter().enumerate().filter(|(i, _)| *i != current);
-        others.into_iter().any(|(_, s)| match s.state {
-            State::Ready => s.pc == pc || (s.pc < pc && !s.tired),
-            State::Converge(_) => s.pc == pc,
-            State::Barrier { .. } => false,
-        })
-    }
-
     /// What becomes of a split after anything but [`Flow::Next`]; `taking` are the lanes concerned. Tells whether it polled.
-    fn leave(&mut self, current: usize, taking: u32, flow: Flow, targets: &[u32; 32]) -> bool {
+    fn leave(&mut self, current: usize, taking: u32, flow: Flow) -> bool {
         let split = self.splits[current];
         let (pc, rest) = (split.pc, split.mask & !taking);
         let ready = |pc, mask| Split { pc, mask, state: State::Ready, tired: false, resumed: None };
@@ -248,7 +250,7 @@ impl Warp {
             Flow::Jump(target) => self.splits.push(ready(target, taking)),
             Flow::JumpEach => {
                 for lane in (0..32).filter(|lane| taking >> lane & 1 == 1) {
-                    self.splits.push(ready(targets[lane], 1 << lane));
+                    self.splits.push(ready(self.targets[lane], 1 << lane));
                 }
             }
             Flow::Exit => self.live &= !taking,
@@ -292,4 +294,14 @@ impl Warp {
             }
         }
     }
+}
+
+/// Whether another split than `current` stands at `pc`, or a ready one before it.
+fn meets(splits: &[Split], current: usize, pc: u32) -> bool {
+    let mut others = splits.iter().enumerate().filter(|(i, _)| *i != current);
+    others.any(|(_, s)| match s.state {
+        State::Ready => s.pc == pc || (s.pc < pc && !s.tired),
+        State::Converge(_) => s.pc == pc,
+        State::Barrier { .. } => false,
+    })
 }

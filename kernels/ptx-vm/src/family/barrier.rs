@@ -139,7 +139,8 @@ fn sync_block(turn: &mut Turn<'_>, instruction: &Instruction, mask: u32) -> Chec
     let id = arrive(turn, instruction, mask, 0)?;
     match instruction.detail & ARRIVE {
         0 => Ok(Flow::Barrier { id, resume: false }),
-        _ => Ok(Flow::Next),
+        // A jump to the next instruction: the block looks whether this completed the barrier.
+        _ => Ok(Flow::Jump(turn.pc + 1)),
     }
 }
 

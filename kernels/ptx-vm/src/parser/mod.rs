@@ -3,6 +3,7 @@
 //! Beyond the grammar of the PTX manual it refuses what the machine has no use for (vector variables, indirect
 //! calls, textures, aliases) in so many words. Time and memory grow with the length of the text, whatever it says.
 
+mod block;
 mod body;
 mod constant;
 mod function;
@@ -12,6 +13,7 @@ mod operand;
 mod scopes;
 mod special;
 mod tokens;
+mod unit;
 mod variable;
 
 use crate::error::LoadResult;

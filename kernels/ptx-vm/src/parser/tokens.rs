@@ -3,6 +3,7 @@
 use crate::error::{LoadError, LoadResult};
 use crate::lexer::{self, Kind, Token};
 use crate::literal::short;
+use crate::syntax::Immediate;
 
 pub(super) struct Tokens<'a> {
     text: &'a str,
@@ -95,7 +96,7 @@ impl<'a> Tokens<'a> {
     /// A plain integer that fits 32 bits.
     pub fn integer(&mut self, what: &str) -> LoadResult<u32> {
         match self.peek().kind {
-            Kind::Integer(value) if u32::try_from(value).is_ok() => {
+            Kind::Number(Immediate::Integer(value)) if u32::try_from(value).is_ok() => {
                 self.next();
                 Ok(value as u32)
             }
