@@ -4,6 +4,8 @@
 mod bench;
 /// `cp.async` and its groups.
 mod copies;
+/// The project's own kernels.
+mod linear;
 /// `ldmatrix`, `stmatrix`, `movmatrix`.
 mod matrix;
 /// `mma.sync`.
