@@ -1,5 +1,6 @@
 //! A block: its warps take turns until all have exited, or none can go on.
 
+use crate::asynchronous::Asynchronous;
 use crate::barrier::{BARRIERS, Barriers};
 use crate::error::{Fault, Rule, Thread, Violation};
 use crate::launch::Launch;
@@ -28,6 +29,8 @@ pub struct Block {
     pub local: Local,
     /// Which accesses come before which, where races are watched.
     pub order: Option<Order>,
+    /// Copies and products that have been started and not waited for.
+    pub asynchronous: Asynchronous,
 }
 
 /// A host thread's warps, used for one block after the other.
@@ -73,6 +76,7 @@ impl Crew {
             shared,
             local,
             order: None,
+            asynchronous: Asynchronous::default(),
         };
         Ok(Self { warps, block, random: None, used: false })
     }
@@ -130,7 +134,10 @@ impl Crew {
         let [gx, gy, _] = launch.grid.map(u64::from);
         self.block.index = [linear % gx, linear / gx % gy, linear / (gx * gy)].map(|i| i as u32);
         self.block.linear = linear;
+        let threads = launch.threads();
+        self.block.order = launch.options.races.then(|| Order::new(linear as u32, threads));
         self.block.barriers = Barriers::default();
+        self.block.asynchronous.start(self.warps.len());
         if std::mem::replace(&mut self.used, true) {
             self.block.shared.reset();
             self.block.local.reset();

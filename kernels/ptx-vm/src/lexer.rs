@@ -1,7 +1,8 @@
 //! Cuts a PTX text into tokens: names, directives, literals, strings and punctuation; comments and white space go.
 
 use crate::error::{LoadError, LoadResult};
-use crate::literal;
+use crate::literal::{self, in_name};
+use crate::syntax::Immediate;
 
 /// What a token is; its spelling is `text[start..end]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -10,11 +11,7 @@ pub(crate) enum Kind {
     Word,
     /// A name behind a dot, colons inside: `.reg`, `.v4`, `.2d`, `.shared::cta`, `.L2::128B`.
     Dotted,
-    Integer(u64),
-    /// Bits of an f32 (`0f3F800000`).
-    F32(u32),
-    /// Bits of an f64 (`0d3FF0000000000000`, `1.5`).
-    F64(u64),
+    Number(Immediate),
     /// A string with its quotes.
     String,
     /// Punctuation of one byte.
@@ -49,11 +46,6 @@ pub(crate) fn tokens(text: &str) -> LoadResult<Vec<Token>> {
             return Ok(tokens);
         }
     }
-}
-
-/// A byte that may stand inside a name.
-pub(crate) fn in_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$'
 }
 
 struct Lexer<'a> {
@@ -120,10 +112,10 @@ impl Lexer<'_> {
     }
 
     fn number(&mut self) -> LoadResult<Kind> {
-        let (kind, bytes) = literal::number(&self.text[self.at..])
+        let (value, bytes) = literal::number(&self.text[self.at..])
             .map_err(|message| LoadError::new(self.line, message))?;
         self.at += bytes;
-        Ok(kind)
+        Ok(Kind::Number(value))
     }
 
     fn string(&mut self) -> LoadResult<Kind> {

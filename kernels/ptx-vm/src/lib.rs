@@ -5,13 +5,15 @@
 //! | 4 | `launch` (grid over host threads), `block` (warps in turn), `warp` (splits, lowest instruction first) |
 //! | 3 | `family` (what each instruction does), `decode` (text to instructions) |
 //! | 2 | `turn` (what an instruction sees), `shapes` (loops over lanes), `program` (decoded code) |
-//! | 1 | `arithmetic` (numbers and roundings), `registers`, `barrier`, `memory`, `profile`, `target`, `random` |
+//! | 1 | `arithmetic` (numbers and roundings), `registers`, `barrier`, `asynchronous`, `memory`, `profile`, `target`, `random` |
 //! | 0 | `error`, `syntax` (what a text says) |
 
 pub mod arithmetic;
+pub mod asynchronous;
 pub mod barrier;
 pub mod block;
 pub mod decode;
+pub mod driver;
 pub mod error;
 pub mod family;
 pub mod launch;
@@ -27,5 +29,6 @@ pub mod registers;
 pub mod shapes;
 pub mod syntax;
 pub mod target;
+pub mod tensor_map;
 pub mod turn;
 pub mod warp;

@@ -1,21 +1,26 @@
 //! Literal numbers: integers to four bases, bits of floats, decimals.
 
-use crate::lexer::{Kind, in_name};
+use crate::syntax::Immediate;
+
+/// A byte that may stand inside a name.
+pub(crate) fn in_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'$'
+}
 
 /// The number `rest` begins with (at a digit) and how many bytes it takes; the message says what is wrong with it.
-pub(crate) fn number(rest: &str) -> Result<(Kind, usize), String> {
+pub(crate) fn number(rest: &str) -> Result<(Immediate, usize), String> {
     let end = extent(rest.as_bytes());
     let text = &rest[..end];
-    let kind = match text.as_bytes().get(1).copied().unwrap_or(0) {
-        b'f' | b'F' if text.starts_with('0') => Kind::F32(bits(text, 8)? as u32),
-        b'd' | b'D' if text.starts_with('0') => Kind::F64(bits(text, 16)?),
+    let value = match text.as_bytes().get(1).copied().unwrap_or(0) {
+        b'f' | b'F' if text.starts_with('0') => Immediate::F32(bits(text, 8)? as u32),
+        b'd' | b'D' if text.starts_with('0') => Immediate::F64(bits(text, 16)?),
         _ if is_decimal(text) => {
             let value = text.parse::<f64>().ok().filter(|value| value.is_finite());
-            Kind::F64(value.ok_or_else(|| unreadable(text))?.to_bits())
+            Immediate::F64(value.ok_or_else(|| unreadable(text))?.to_bits())
         }
-        _ => Kind::Integer(integer(text)?),
+        _ => Immediate::Integer(integer(text)?),
     };
-    Ok((kind, end))
+    Ok((value, end))
 }
 
 /// Bytes of the number, all ASCII: everything that could belong to one, so that `12ab` is one bad number and not two tokens.

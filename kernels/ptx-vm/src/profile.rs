@@ -9,6 +9,8 @@ pub struct Profile {
     pub executed: Vec<u64>,
     /// For each instruction the lanes that took part, summed.
     pub lanes: Vec<u64>,
+    /// For each instruction the operations of its matrix products, summed: an addition and a multiplication are two.
+    pub tensor_operations: Vec<u64>,
     /// For each instruction what its accesses cost; empty where that is not counted.
     pub memory: Vec<Counts>,
 }
@@ -17,13 +19,24 @@ impl Profile {
     /// For a kernel of so many instructions, memory counted or not.
     pub fn new(instructions: usize, memory: bool) -> Self {
         let memory = vec![Counts::default(); if memory { instructions } else { 0 }];
-        Self { executed: vec![0; instructions], lanes: vec![0; instructions], memory }
+        Self {
+            executed: vec![0; instructions],
+            lanes: vec![0; instructions],
+            tensor_operations: vec![0; instructions],
+            memory,
+        }
     }
 
     #[inline(always)]
     pub fn count(&mut self, pc: u32, mask: u32) {
         self.executed[pc as usize] += 1;
         self.lanes[pc as usize] += u64::from(mask.count_ones());
+    }
+
+    /// The instruction multiplied matrices.
+    #[inline(always)]
+    pub fn tensor(&mut self, pc: u32, operations: u64) {
+        self.tensor_operations[pc as usize] += operations;
     }
 
     /// Warp instructions in all.
@@ -44,6 +57,7 @@ impl Profile {
         };
         add(&mut self.executed, &other.executed);
         add(&mut self.lanes, &other.lanes);
+        add(&mut self.tensor_operations, &other.tensor_operations);
         self.memory.iter_mut().zip(&other.memory).for_each(|(sum, counts)| sum.add(counts));
     }
 }

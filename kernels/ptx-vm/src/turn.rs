@@ -1,7 +1,7 @@
 //! A warp's turn: all that an instruction can see and change while it runs.
 
 use crate::block::Block;
-use crate::error::Checked;
+use crate::error::{Checked, Rule, Violation};
 use crate::launch::Launch;
 use crate::memory::{Access, Element, Scope, Strength, window};
 use crate::registers::{LANES, Registers};
@@ -99,7 +99,10 @@ impl Turn<'_> {
         }
         let mut access = access!(self, mask, how);
         match space {
-            Space::Shared => self.block.shared.load(&mut access, addresses),
+            Space::Shared => {
+                let loaded = self.block.shared.load(&mut access, addresses);
+                loaded.map_err(|violation| self.pending(violation))
+            }
             Space::Local => self.block.local.load(&mut access, addresses),
             Space::Parameter => self.launch.parameters.load(&mut access, addresses),
             Space::Global | Space::Constant | Space::Generic => {
@@ -171,13 +174,29 @@ impl Turn<'_> {
         }
     }
 
+    /// Bytes that are unwritten because an asynchronous copy has yet to bring them are called so.
+    #[cold]
+    fn pending(&self, mut violation: Box<Violation>) -> Box<Violation> {
+        let address = violation.address.filter(|_| violation.rule == Rule::Unwritten);
+        let copy = address.and_then(|address| self.block.asynchronous.copy_into(address));
+        if let Some(pc) = copy {
+            violation.rule = Rule::Asynchronous;
+            let line = self.line(pc);
+            violation.message.push_str(&format!(
+                ": the asynchronous copy at PTX line {line} brings it and was not waited for"
+            ));
+        }
+        violation
+    }
+
     /// Copies bytes out of shared memory for an operation of the machine's own, in the name of `lane`.
     ///
     /// # Errors
     /// As [`Turn::load`], without alignment.
     pub fn shared_out(&mut self, lane: usize, from: u64, to: &mut [u8]) -> Checked<()> {
         let access = access!(self, 1 << lane, How::default());
-        self.block.shared.copy_out(&access, lane, from, to)
+        let copied = self.block.shared.copy_out(&access, lane, from, to);
+        copied.map_err(|violation| self.pending(violation))
     }
 
     /// Copies bytes out of global memory, likewise.
@@ -214,6 +233,43 @@ impl Turn<'_> {
     pub fn shared_poison(&mut self, lane: usize, to: u64, bytes: u64) -> Checked<()> {
         let access = access!(self, 1 << lane, How::default());
         self.block.shared.poison(&access, lane, to, bytes)
+    }
+
+    /// The same for `N` elements at the address of each lane of `mask`.
+    ///
+    /// # Errors
+    /// As [`Turn::store`].
+    pub fn shared_poison_lanes<T: Element, const N: usize>(
+        &mut self,
+        mask: u32,
+        addresses: &[u64; LANES],
+    ) -> Checked<()> {
+        let mut access = access!(self, mask, How::default());
+        self.block.shared.poison_lanes::<T, N>(&mut access, addresses)
+    }
+
+    /// Brings what [`Turn::shared_poison_lanes`] has announced; `own` copies arrive by a wait of the lanes themselves.
+    ///
+    /// # Errors
+    /// As [`Turn::store`].
+    pub fn shared_deliver_lanes<T: Element, const N: usize>(
+        &mut self,
+        own: bool,
+        mask: u32,
+        addresses: &[u64; LANES],
+        values: &[[T; LANES]; N],
+    ) -> Checked<()> {
+        let mut access = access!(self, mask, How::default());
+        access.counts = None;
+        if !own {
+            access.order = None;
+        }
+        self.block.shared.deliver_lanes(&mut access, addresses, values)
+    }
+
+    /// Line of the PTX text of the instruction with this number.
+    pub fn line(&self, pc: u32) -> u32 {
+        self.launch.kernel.origins.get(pc as usize).map_or(0, |origin| origin.line)
     }
 
     #[inline(never)]

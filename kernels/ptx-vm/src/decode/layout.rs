@@ -116,7 +116,7 @@ pub(super) fn place_variables(
     }
     for (variable, address) in module.variables.iter().zip(&addresses) {
         if let (Some(address), true) =
-            (address, variable.initial.iter().any(|i| matches!(i, Initial::Address { .. })))
+            (address, variable.initial.iter().any(|i| !matches!(i, Initial::Value(_))))
         {
             placement.patch(*address, &content(variable, &addresses)?)?;
         }
@@ -139,19 +139,23 @@ fn content(variable: &Variable<'_>, addresses: &[Option<u64>]) -> LoadResult<Vec
             variable.length
         )));
     }
+    let address = |symbol, offset| match symbol {
+        Symbol::Module(index) => match addresses.get(index as usize) {
+            Some(Some(address)) => Ok(address.wrapping_add_signed(offset)),
+            Some(None) => Err("the address of a shared variable".to_owned()),
+            None => Ok(0),
+        },
+        _ => Err("the address of a function".to_owned()),
+    };
     let mut bytes = Vec::with_capacity(variable.initial.len() * size);
     for initial in &variable.initial {
         let bits = match *initial {
             Initial::Value(value) => constant_bits(value, variable.element)
                 .ok_or_else(|| wrong(format!("{value:?} is no {:?}", variable.element)))?,
-            Initial::Address { symbol: Symbol::Module(index), offset, .. } => {
-                match addresses.get(index as usize) {
-                    Some(Some(address)) => address.wrapping_add_signed(offset),
-                    Some(None) => return Err(wrong("the address of a shared variable".to_owned())),
-                    None => 0,
-                }
+            Initial::Address { symbol, offset, .. } => address(symbol, offset).map_err(wrong)?,
+            Initial::AddressByte { symbol, offset, byte, .. } => {
+                address(symbol, offset).map_err(wrong)? >> (8 * byte.min(7)) & 0xff
             }
-            Initial::Address { .. } => return Err(wrong("the address of a function".to_owned())),
         };
         bytes.extend_from_slice(&bits.to_le_bytes()[..size.min(8)]);
     }

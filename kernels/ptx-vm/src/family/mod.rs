@@ -26,6 +26,7 @@ pub mod rounded;
 pub mod scalar;
 pub mod select;
 pub mod shift;
+pub mod tensor;
 pub mod transfer;
 
 use crate::decode::Site;
@@ -48,6 +49,7 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
             address::decode(site)
         }
         "fence" | "membar" => fence::decode(site),
+        "ldmatrix" | "stmatrix" | "movmatrix" | "mma" | "cp" => tensor::decode(site),
         "mov" => moves::decode(site),
         "add" | "sub" | "mul" | "mad" | "fma" | "div" | "abs" | "neg" | "min" | "max" | "sad" => {
             scalar::decode(site)

@@ -90,6 +90,20 @@ impl Visit<'_> {
         others == 0 || self.clock.covers(old.block, old.warp as usize, others, old.epoch)
     }
 
+    /// Did the same lanes do the same before, in the same epoch? Nobody came between: what conflicts
+    /// with it would have raced, for a thread hands on what it did only by ending its epoch.
+    #[inline]
+    pub fn repeats(&self, old: &Party) -> bool {
+        let new = &self.party;
+        new.lanes & !old.lanes == 0 && self.is_alike(old)
+    }
+
+    #[inline]
+    fn is_alike(&self, old: &Party) -> bool {
+        let new = &self.party;
+        (old.block, old.warp, old.epoch, old.kind) == (new.block, new.warp, new.epoch, new.kind)
+    }
+
     #[inline]
     pub fn races(&self, old: &Party) -> bool {
         old.epoch != 0

@@ -24,13 +24,27 @@ impl Reach {
         base: u64,
         size: u64,
     ) -> Option<Self> {
-        let start = addresses[mask.trailing_zeros() as usize % LANES];
-        let offset = start.wrapping_sub(base);
-        let step = if mask == !0 { addresses[1].wrapping_sub(start) } else { 1 };
-        if step == width && in_steps(addresses, width) {
+        let (start, step) = (addresses[0], addresses[1].wrapping_sub(addresses[0]));
+        if mask == !0 && step == width && in_steps(addresses, width) {
+            let offset = start.wrapping_sub(base);
             let fits = reaches(offset, width * LANES as u64, size) && start & (width - 1) == 0;
             return fits.then_some(Reach::Run { offset });
         }
+        Reach::of_others(mask, addresses, width, base, size)
+    }
+
+    /// The lanes are not all side by side. Not inlined: it is long, and there is one for each place and
+    /// width otherwise.
+    #[inline(never)]
+    fn of_others(
+        mask: u32,
+        addresses: &[u64; LANES],
+        width: u64,
+        base: u64,
+        size: u64,
+    ) -> Option<Self> {
+        let start = addresses[mask.trailing_zeros() as usize % LANES];
+        let offset = start.wrapping_sub(base);
         if same(mask, addresses, start) {
             let fits = reaches(offset, width, size) && start & (width - 1) == 0;
             return fits.then_some(Reach::Uniform { offset });
@@ -41,7 +55,7 @@ impl Reach {
 
     /// The same for lanes each with `size` bytes of its own, those of lane 0 from `start` on and those of
     /// the others `stride` apart, all at a multiple of `width`.
-    #[inline(always)]
+    #[inline(never)]
     pub fn of_own(
         mask: u32,
         addresses: &[u64; LANES],
@@ -93,7 +107,7 @@ fn in_steps(addresses: &[u64; LANES], step: u64) -> bool {
 #[inline(always)]
 fn same(mask: u32, addresses: &[u64; LANES], start: u64) -> bool {
     if mask == !0 {
-        return addresses[1] == start && addresses[LANES - 1] == start && in_steps(addresses, 0);
+        return addresses[LANES - 1] == start && in_steps(addresses, 0);
     }
     super::access::lanes(mask).all(|lane| addresses[lane] == start)
 }

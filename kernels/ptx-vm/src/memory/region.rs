@@ -71,7 +71,7 @@ impl Region {
                 for (k, row) in to.iter_mut().enumerate() {
                     // SAFETY: as above.
                     let value = unsafe { self.storage.load(offset + (k * T::BYTES) as u64) };
-                    put(row, mask, |_| value);
+                    put(row, mask, value);
                 }
                 // SAFETY: as above.
                 !reading.written || unsafe { written.has(offset, width) }
@@ -95,25 +95,21 @@ impl Region {
         }
     }
 
-    /// All lanes side by side: `N` runs of memory, dealt out so that lane `i` has elements `i N ..`.
+    /// All lanes side by side: lane `i` has elements `i N ..` from `offset` on.
     ///
     /// # Safety
     /// `32 * N` elements from `offset` on are in bounds, and `offset` is aligned to one.
     #[inline(always)]
     unsafe fn load_rows<T: Element, const N: usize>(&self, offset: u64, to: &mut [[T; LANES]; N]) {
         if let [row] = to.as_mut_slice() {
-            // SAFETY: the caller's promise, here and below.
+            // SAFETY: the caller's promise.
             return unsafe { self.storage.load_run(offset, row) };
         }
-        let mut runs = [[T::default(); LANES]; N];
-        for (k, run) in runs.iter_mut().enumerate() {
-            // SAFETY: as above.
-            unsafe { self.storage.load_run(offset + (k * LANES * T::BYTES) as u64, run) };
-        }
-        let flat = runs.as_flattened();
-        for (k, row) in to.iter_mut().enumerate() {
-            for (lane, value) in row.iter_mut().enumerate() {
-                *value = flat[lane * N + k];
+        for lane in 0..LANES {
+            for (k, row) in to.iter_mut().enumerate() {
+                // SAFETY: as above.
+                row[lane] =
+                    unsafe { self.storage.load(offset + ((lane * N + k) * T::BYTES) as u64) };
             }
         }
     }
@@ -158,16 +154,16 @@ impl Region {
     #[inline(always)]
     unsafe fn store_rows<T: Element, const N: usize>(&self, offset: u64, values: &[[T; LANES]; N]) {
         if let [row] = values.as_slice() {
-            // SAFETY: the caller's promise, here and below.
+            // SAFETY: the caller's promise.
             return unsafe { self.storage.store_run(offset, row) };
         }
-        let mut runs = [[T::default(); LANES]; N];
-        for (flat, value) in runs.as_flattened_mut().iter_mut().enumerate() {
-            *value = values[flat % N][flat / N];
-        }
-        for (k, run) in runs.iter().enumerate() {
-            // SAFETY: as above.
-            unsafe { self.storage.store_run(offset + (k * LANES * T::BYTES) as u64, run) };
+        for lane in 0..LANES {
+            for (k, row) in values.iter().enumerate() {
+                // SAFETY: as above.
+                unsafe {
+                    self.storage.store(offset + ((lane * N + k) * T::BYTES) as u64, row[lane])
+                };
+            }
         }
     }
 
@@ -223,12 +219,13 @@ impl Region {
     }
 }
 
-/// Sets the active lanes of a row.
+/// Sets the active lanes of a row to one value.
 #[inline(always)]
-fn put<T: Element>(row: &mut [T; LANES], mask: u32, value: impl Fn(usize) -> T) {
+fn put<T: Element>(row: &mut [T; LANES], mask: u32, value: T) {
+    if mask == !0 {
+        return *row = [value; LANES];
+    }
     for (lane, to) in row.iter_mut().enumerate() {
-        if mask >> lane & 1 == 1 {
-            *to = value(lane);
-        }
+        *to = if mask >> lane & 1 == 1 { value } else { *to };
     }
 }

@@ -20,8 +20,8 @@ struct Cell {
 /// small came. (Neighbouring bytes of a word belong to whom they belong: bf16 is stored two by two.)
 #[derive(Debug, Default)]
 pub(super) struct Page {
-    /// Bytes of a cell: 4, 2 or 1.
-    grain: u64,
+    /// Binary logarithm of a cell's bytes, 4, 2 or 1.
+    grain: u32,
     cells: Vec<Cell>,
     lists: Lists,
 }
@@ -31,10 +31,12 @@ impl Page {
     /// earlier one.
     pub fn visit(&mut self, visit: &Visit, want: &Want, offset: u64) -> Checked<()> {
         self.make_fine(want.width);
-        let cells = (offset / self.grain) as usize..((offset + want.width) / self.grain) as usize;
+        let cells = (offset >> self.grain) as usize..((offset + want.width) >> self.grain) as usize;
         for cell in self.cells.get_mut(cells).into_iter().flatten() {
-            let listed = self.lists.of(cell.list).iter();
-            if let Some(old) = cell.parties.iter().chain(listed).find(|old| visit.races(old)) {
+            if visit.repeats(&cell.parties[0]) || visit.repeats(&cell.parties[1]) {
+                continue;
+            }
+            if let Some(old) = cell.rival(visit, &self.lists) {
                 return Err(visit.report(want, old));
             }
             cell.record(visit, &mut self.lists);
@@ -51,22 +53,35 @@ impl Page {
     #[inline]
     fn make_fine(&mut self, width: u64) {
         if self.cells.is_empty() {
-            self.grain = width.min(4);
-            self.cells = vec![Cell::default(); (PAGE / self.grain) as usize];
+            self.grain = width.min(4).trailing_zeros();
+            self.cells = vec![Cell::default(); (PAGE >> self.grain) as usize];
         }
-        while self.grain > width {
+        while 1 << self.grain > width {
             let coarse = std::mem::take(&mut self.cells);
             self.cells.reserve(2 * coarse.len());
             for cell in coarse {
                 let list = self.lists.copy(cell.list);
                 self.cells.extend([cell, Cell { list, ..cell }]);
             }
-            self.grain /= 2;
+            self.grain -= 1;
         }
     }
 }
 
 impl Cell {
+    /// The party the access races with.
+    #[inline]
+    fn rival<'a>(&'a self, visit: &Visit, lists: &'a Lists) -> Option<&'a Party> {
+        let [one, other] = &self.parties;
+        if visit.races(one) {
+            return Some(one);
+        }
+        if visit.races(other) {
+            return Some(other);
+        }
+        if self.list == 0 { None } else { lists.of(self.list).iter().find(|old| visit.races(old)) }
+    }
+
     /// Takes the party in, in place of those it makes superfluous.
     #[inline]
     fn record(&mut self, visit: &Visit, lists: &mut Lists) {

@@ -191,6 +191,50 @@ impl Shared {
         Ok(())
     }
 
+    /// [`Shared::poison`] for `N` elements at the address of each active lane; counted as a store.
+    ///
+    /// # Errors
+    /// As for [`Shared::store`].
+    pub fn poison_lanes<T: Element, const N: usize>(
+        &mut self,
+        access: &mut Access,
+        addresses: &[u64; LANES],
+    ) -> Checked<()> {
+        let (mask, width) = (access.mask, super::region::width::<T, N>());
+        if self.region.reach(mask, addresses, width).is_none() {
+            return Err(self.refusal(Verb::Store, mask, addresses, width));
+        }
+        if access.is_watched() {
+            self.watch(Verb::Store, access, addresses, width)?;
+        }
+        let written = &self.region.storage.written;
+        lanes(mask).for_each(|lane| written.remove_all(addresses[lane], width));
+        Ok(())
+    }
+
+    /// [`Shared::deliver`] for the active lanes. Where the access carries an order, this is a second write for the
+    /// race detector: who reads the bytes has to come after it.
+    ///
+    /// # Errors
+    /// A lane lies outside, or the write races.
+    pub fn deliver_lanes<T: Element, const N: usize>(
+        &mut self,
+        access: &mut Access,
+        addresses: &[u64; LANES],
+        values: &[[T; LANES]; N],
+    ) -> Checked<()> {
+        let (mask, width) = (access.mask, super::region::width::<T, N>());
+        let Some(reach) = self.region.reach(mask, addresses, width) else {
+            return Err(self.refusal(Verb::Store, mask, addresses, width));
+        };
+        if access.is_watched() {
+            self.watch(Verb::Store, access, addresses, width)?;
+        }
+        // SAFETY: this region's reach, with this mask and width.
+        unsafe { self.region.store(reach, mask, addresses, values, false) };
+        Ok(())
+    }
+
     /// Checks a bulk access and shows it to the race detector.
     fn bulk(&mut self, access: &Access, want: &Want) -> Checked<()> {
         want.outside(&self.region, NAME).map_or(Ok(()), Err)?;

@@ -71,7 +71,11 @@ impl Written {
     /// Forgets that the range was written.
     pub fn remove_all(&self, offset: u64, bytes: u64) {
         for (word, mask) in pieces(offset, bytes) {
-            self.words()[word].fetch_and(!mask, Relaxed);
+            if mask == !0 {
+                self.words()[word].store(0, Relaxed);
+            } else {
+                self.words()[word].fetch_and(!mask, Relaxed);
+            }
         }
     }
 

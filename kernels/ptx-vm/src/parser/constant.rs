@@ -17,7 +17,7 @@ const WARP_SIZE: u64 = 32;
 pub(super) fn begins(tokens: &Tokens<'_>) -> bool {
     let token = tokens.peek();
     match token.kind {
-        Kind::Integer(_) | Kind::F32(_) | Kind::F64(_) => true,
+        Kind::Number(_) => true,
         Kind::Mark(mark) => b"-+~(".contains(&mark),
         Kind::Word => tokens.spelling(token) == "WARP_SZ",
         _ => false,
@@ -108,9 +108,7 @@ fn unary(tokens: &mut Tokens<'_>, depth: u32) -> LoadResult<Immediate> {
     let token = tokens.next();
     let refused = |tokens: &Tokens<'_>| Err(tokens.expected_at(token, "an integer constant"));
     Ok(match token.kind {
-        Kind::Integer(value) => Immediate::Integer(value),
-        Kind::F32(bits) => Immediate::F32(bits),
-        Kind::F64(bits) => Immediate::F64(bits),
+        Kind::Number(value) => value,
         Kind::Word if tokens.spelling(token) == "WARP_SZ" => Immediate::Integer(WARP_SIZE),
         Kind::Mark(b'+') => unary(tokens, depth + 1)?,
         Kind::Mark(b'-') => match unary(tokens, depth + 1)? {

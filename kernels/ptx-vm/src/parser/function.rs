@@ -4,59 +4,48 @@ use crate::error::LoadResult;
 use crate::syntax::{Function, Space, Symbol, Variable};
 
 use super::body;
-use super::module::Parser;
 use super::scopes::{Name, Scopes};
+use super::unit::Unit;
 use super::variable;
 
 /// `.entry name (...) .maxntid 256 { ... }`, `.func (...) name (...);`.
-pub(super) fn function<'a>(parser: &mut Parser<'a>) -> LoadResult<()> {
-    let entry = parser.tokens.dotted() == Some("entry");
-    parser.tokens.next();
+pub(super) fn function<'a>(unit: &mut Unit<'a>) -> LoadResult<()> {
+    let entry = unit.tokens.dotted() == Some("entry");
+    unit.tokens.next();
     let mut scopes = Scopes::new();
-    let mut function = prototype(parser, &mut scopes, entry)?;
-    tuning(parser, &mut function)?;
-    if parser.tokens.eat_mark(b';') {
-        return parser.declare_function(function, false).map(|_| ());
+    let mut function = prototype(unit, &mut scopes, entry)?;
+    tuning(unit, &mut function)?;
+    if unit.tokens.eat_mark(b';') {
+        return unit.declare_function(function, false).map(|_| ());
     }
-    if !parser.tokens.is_mark(b'{') {
-        return Err(parser.tokens.expected("`{`, `;` or a directive of a function"));
+    if !unit.tokens.is_mark(b'{') {
+        return Err(unit.tokens.expected("`{`, `;` or a directive of a function"));
     }
-    let index = parser.declare_function(function, true)?;
-    let body = body::body(parser, scopes)?;
-    if let Some(function) = parser.module.functions.get_mut(index) {
+    let index = unit.declare_function(function, true)?;
+    let body = body::body(unit, scopes)?;
+    if let Some(function) = unit.module.functions.get_mut(index) {
         function.body = Some(body);
     }
     Ok(())
 }
 
-/// Whether two declarations of one function may stand in one text.
-pub(super) fn agree(a: &Function<'_>, b: &Function<'_>) -> bool {
-    let same = |a: &[Variable<'_>], b: &[Variable<'_>]| {
-        a.len() == b.len()
-            && a.iter().zip(b).all(|(a, b)| {
-                a.element == b.element && a.length == b.length && a.register == b.register
-            })
-    };
-    a.entry == b.entry && same(&a.parameters, &b.parameters) && same(&a.returns, &b.returns)
-}
-
 fn prototype<'a>(
-    parser: &mut Parser<'a>,
+    unit: &mut Unit<'a>,
     scopes: &mut Scopes<'a>,
     entry: bool,
 ) -> LoadResult<Function<'a>> {
-    while parser.tokens.dotted() == Some("attribute") {
-        variable::attribute(parser)?;
+    while unit.tokens.dotted() == Some("attribute") {
+        variable::attribute(unit)?;
     }
-    let returns = if !entry && parser.tokens.is_mark(b'(') {
-        parameters(parser, scopes, false, Symbol::Return)?
+    let returns = if !entry && unit.tokens.is_mark(b'(') {
+        parameters(unit, scopes, false, Symbol::Return)?
     } else {
         Vec::new()
     };
-    let line = parser.tokens.line();
-    let name = parser.tokens.word("the name of a function")?;
-    let parameters = if parser.tokens.is_mark(b'(') {
-        parameters(parser, scopes, entry, Symbol::Parameter)?
+    let line = unit.tokens.line();
+    let name = unit.tokens.word("the name of a function")?;
+    let parameters = if unit.tokens.is_mark(b'(') {
+        parameters(unit, scopes, entry, Symbol::Parameter)?
     } else {
         Vec::new()
     };
@@ -77,39 +66,39 @@ fn prototype<'a>(
 
 /// `(.param .u64 a, .reg .b32 b)`; only device functions take registers.
 fn parameters<'a>(
-    parser: &mut Parser<'a>,
+    unit: &mut Unit<'a>,
     scopes: &mut Scopes<'a>,
     entry: bool,
     symbol: fn(u32) -> Symbol,
 ) -> LoadResult<Vec<Variable<'a>>> {
-    parser.tokens.mark(b'(')?;
+    unit.tokens.mark(b'(')?;
     let mut list = Vec::new();
-    if parser.tokens.eat_mark(b')') {
+    if unit.tokens.eat_mark(b')') {
         return Ok(list);
     }
     loop {
-        match parser.tokens.dotted() {
+        match unit.tokens.dotted() {
             Some("param") => {
-                let variable = variable::parameter(parser)?;
+                let variable = variable::parameter(unit)?;
                 scopes.declare_symbol(variable.name, symbol(list.len() as u32), variable.line)?;
                 list.push(variable);
             }
-            Some("reg") if !entry => list.push(register(parser, scopes)?),
-            _ => return Err(parser.tokens.expected("a parameter")),
+            Some("reg") if !entry => list.push(register(unit, scopes)?),
+            _ => return Err(unit.tokens.expected("a parameter")),
         }
-        if !parser.tokens.eat_mark(b',') {
-            parser.tokens.mark(b')')?;
+        if !unit.tokens.eat_mark(b',') {
+            unit.tokens.mark(b')')?;
             return Ok(list);
         }
     }
 }
 
 /// `.reg .b32 a`.
-fn register<'a>(parser: &mut Parser<'a>, scopes: &mut Scopes<'a>) -> LoadResult<Variable<'a>> {
-    parser.tokens.next();
-    let element = body::register_type(parser)?;
-    let line = parser.tokens.line();
-    let name = parser.tokens.word("the name of a register")?;
+fn register<'a>(unit: &mut Unit<'a>, scopes: &mut Scopes<'a>) -> LoadResult<Variable<'a>> {
+    unit.tokens.next();
+    let element = body::register_type(unit)?;
+    let line = unit.tokens.line();
+    let name = unit.tokens.word("the name of a register")?;
     scopes.declare_register(name, element, line)?;
     let register = match scopes.find(name) {
         Some(Name::Register(id)) => Some(id),
@@ -130,50 +119,50 @@ fn register<'a>(parser: &mut Parser<'a>, scopes: &mut Scopes<'a>) -> LoadResult<
 }
 
 /// The directives between parameters and body.
-fn tuning(parser: &mut Parser<'_>, function: &mut Function<'_>) -> LoadResult<()> {
-    while let Some(name) = parser.tokens.dotted() {
+fn tuning(unit: &mut Unit<'_>, function: &mut Function<'_>) -> LoadResult<()> {
+    while let Some(name) = unit.tokens.dotted() {
         match name {
-            "maxntid" => function.most_threads = Some(extents(parser)?),
-            "reqntid" => function.exact_threads = Some(extents(parser)?),
-            "reqnctapercluster" => function.cluster = Some(extents(parser)?),
-            "minnctapersm" => function.least_blocks = Some(count(parser)?),
-            "maxnreg" => function.most_registers = Some(count(parser)?),
+            "maxntid" => function.most_threads = Some(extents(unit)?),
+            "reqntid" => function.exact_threads = Some(extents(unit)?),
+            "reqnctapercluster" => function.cluster = Some(extents(unit)?),
+            "minnctapersm" => function.least_blocks = Some(count(unit)?),
+            "maxnreg" => function.most_registers = Some(count(unit)?),
             // Hints and promises without a consequence for what is computed.
             "maxnctapersm" | "maxclusterrank" | "abi_preserve" | "abi_preserve_control" => {
-                count(parser)?;
+                count(unit)?;
             }
             "noreturn" | "explicitcluster" => {
-                parser.tokens.next();
+                unit.tokens.next();
             }
-            "pragma" => parser.pragma()?,
-            "attribute" => variable::attribute(parser)?,
+            "pragma" => unit.pragma()?,
+            "attribute" => variable::attribute(unit)?,
             "blocksareclusters" => {
-                return Err(parser.refused(".blocksareclusters", "launch blocks, not clusters"));
+                return Err(unit.refused(".blocksareclusters", "launch blocks, not clusters"));
             }
-            _ => return Err(parser.tokens.expected("`{`, `;` or a directive of a function")),
+            _ => return Err(unit.tokens.expected("`{`, `;` or a directive of a function")),
         }
     }
     Ok(())
 }
 
 /// `.maxntid 16, 16`: what is missing is 1.
-fn extents(parser: &mut Parser<'_>) -> LoadResult<[u32; 3]> {
-    let mut extents = [count(parser)?, 1, 1];
+fn extents(unit: &mut Unit<'_>) -> LoadResult<[u32; 3]> {
+    let mut extents = [count(unit)?, 1, 1];
     for extent in &mut extents[1..] {
-        if !parser.tokens.is_mark(b',') {
+        if !unit.tokens.is_mark(b',') {
             break;
         }
-        *extent = count(parser)?;
+        *extent = count(unit)?;
     }
     Ok(extents)
 }
 
 /// The positive number behind the current token.
-fn count(parser: &mut Parser<'_>) -> LoadResult<u32> {
-    parser.tokens.next();
-    let token = parser.tokens.peek();
-    match parser.tokens.integer("a number from 1")? {
-        0 => Err(parser.tokens.expected_at(token, "a number from 1")),
+fn count(unit: &mut Unit<'_>) -> LoadResult<u32> {
+    unit.tokens.next();
+    let token = unit.tokens.peek();
+    match unit.tokens.integer("a number from 1")? {
+        0 => Err(unit.tokens.expected_at(token, "a number from 1")),
         count => Ok(count),
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::error::{LoadError, LoadResult};
+use crate::literal::short;
 use crate::syntax::LabelId;
 
 /// Where a label stands.
@@ -48,7 +49,8 @@ impl<'a> Labels<'a> {
     pub fn place(&mut self, name: &'a str, at: usize, line: u32) -> LoadResult<()> {
         let entry = self.entry(name, line);
         if entry.placed {
-            return Err(LoadError::new(line, format!("label `{name}` stands twice in one scope")));
+            let message = format!("label `{}` stands twice in one scope", short(name));
+            return Err(LoadError::new(line, message));
         }
         entry.placed = true;
         let id = entry.id;
@@ -93,8 +95,10 @@ impl<'a> Labels<'a> {
         let names = self.scopes.pop().unwrap_or_default();
         let lost = names.into_iter().filter(|(_, entry)| !entry.placed);
         if let Some((name, entry)) = lost.min_by_key(|&(name, ref entry)| (entry.line, name)) {
-            let message =
-                format!("`{name}` is not declared: no register, variable, function or label here");
+            let message = format!(
+                "`{}` is not declared: no register, variable, function or label here",
+                short(name)
+            );
             return Err(LoadError::new(entry.line, message));
         }
         Ok((0..self.places.len()).map(|index| self.position(index)).collect())

@@ -3,15 +3,18 @@
 //! Beyond the grammar of the PTX manual it refuses what the machine has no use for (vector variables, indirect
 //! calls, textures, aliases) in so many words. Time and memory grow with the length of the text, whatever it says.
 
+mod block;
 mod body;
 mod constant;
 mod function;
+mod initial;
 mod labels;
 mod module;
 mod operand;
 mod scopes;
 mod special;
 mod tokens;
+mod unit;
 mod variable;
 
 use crate::error::LoadResult;

@@ -2,9 +2,10 @@
 
 use crate::error::{LoadError, LoadResult};
 use crate::lexer::Kind;
+use crate::literal::short;
 use crate::syntax::{Base, Operand, Symbol};
 
-use super::body::Block;
+use super::block::Block;
 use super::constant;
 use super::scopes::Name;
 use super::special;
@@ -12,7 +13,7 @@ use super::special;
 /// The operands of an instruction up to its `;`.
 pub(super) fn operands<'a>(block: &mut Block<'_, 'a>) -> LoadResult<Vec<Operand<'a>>> {
     let mut operands = Vec::new();
-    if block.parser.tokens.eat_mark(b';') {
+    if block.unit.tokens.eat_mark(b';') {
         return Ok(operands);
     }
     loop {
@@ -25,34 +26,34 @@ pub(super) fn operands<'a>(block: &mut Block<'_, 'a>) -> LoadResult<Vec<Operand<
 
 /// Moves over `,` (true) or the `end` of a list (false).
 fn separator(block: &mut Block<'_, '_>, end: u8) -> LoadResult<bool> {
-    if block.parser.tokens.eat_mark(b',') {
+    if block.unit.tokens.eat_mark(b',') {
         return Ok(true);
     }
-    if block.parser.tokens.eat_mark(end) {
+    if block.unit.tokens.eat_mark(end) {
         return Ok(false);
     }
-    Err(block.parser.tokens.expected(&format!("`,` or `{}`", end as char)))
+    Err(block.unit.tokens.expected(&format!("`,` or `{}`", end as char)))
 }
 
 fn operand<'a>(block: &mut Block<'_, 'a>) -> LoadResult<Operand<'a>> {
-    match block.parser.tokens.peek().kind {
+    match block.unit.tokens.peek().kind {
         Kind::Mark(b'[') => address(block),
         Kind::Mark(b'{') => {
-            block.parser.tokens.next();
+            block.unit.tokens.next();
             list(block, b'}').map(Operand::Vector)
         }
         Kind::Mark(b'!') => negated(block),
         _ => {
             let first = simple(block)?;
-            if !block.parser.tokens.eat_mark(b'|') {
+            if !block.unit.tokens.eat_mark(b'|') {
                 return Ok(first);
             }
-            let token = block.parser.tokens.peek();
+            let token = block.unit.tokens.peek();
             let second = simple(block)?;
             let result =
                 |operand: &Operand<'_>| matches!(operand, Operand::Register(_) | Operand::Sink);
             if !(result(&first) && result(&second)) {
-                return Err(block.parser.tokens.expected_at(token, "two registers beside `|`"));
+                return Err(block.unit.tokens.expected_at(token, "two registers beside `|`"));
             }
             Ok(Operand::Pair(Box::new((first, second))))
         }
@@ -61,20 +62,20 @@ fn operand<'a>(block: &mut Block<'_, 'a>) -> LoadResult<Operand<'a>> {
 
 /// What may stand inside a vector or a list: a register, a constant, a name, `_`.
 fn simple<'a>(block: &mut Block<'_, 'a>) -> LoadResult<Operand<'a>> {
-    if constant::begins(&block.parser.tokens) {
-        return constant::immediate(&mut block.parser.tokens).map(Operand::Immediate);
+    if constant::begins(&block.unit.tokens) {
+        return constant::immediate(&mut block.unit.tokens).map(Operand::Immediate);
     }
-    let token = block.parser.tokens.peek();
-    let name = block.parser.tokens.word("an operand")?;
-    match find(block, name) {
+    let token = block.unit.tokens.peek();
+    let name = block.unit.tokens.word("an operand")?;
+    match block.find(name) {
         Some(Name::Register(id)) => {
-            if block.parser.tokens.dotted().is_some() {
-                return Err(block.parser.refused("component of a register", "name the element"));
+            if block.unit.tokens.dotted().is_some() {
+                return Err(block.unit.refused("component of a register", "name the element"));
             }
             Ok(Operand::Register(id))
         }
         Some(Name::Symbol(symbol)) => {
-            let offset = constant::offset(&mut block.parser.tokens)?;
+            let offset = constant::offset(&mut block.unit.tokens)?;
             Ok(Operand::Symbol { symbol, offset })
         }
         None if name == "_" => Ok(Operand::Sink),
@@ -84,18 +85,13 @@ fn simple<'a>(block: &mut Block<'_, 'a>) -> LoadResult<Operand<'a>> {
     }
 }
 
-/// What a name inside a function stands for, labels aside.
-fn find(block: &mut Block<'_, '_>, name: &str) -> Option<Name> {
-    block.scopes.find(name).or_else(|| block.parser.find(name).map(Name::Symbol))
-}
-
 /// `%tid.x`, `%laneid`, and `%tid` alone, which is a vector.
 fn special<'a>(block: &mut Block<'_, 'a>, name: &'a str, line: u32) -> LoadResult<Operand<'a>> {
     if !special::is_special(name) {
-        let message = format!("`{name}` is not declared and is no special register");
+        let message = format!("`{}` is not declared and is no special register", short(name));
         return Err(LoadError::new(line, message));
     }
-    let tokens = &mut block.parser.tokens;
+    let tokens = &mut block.unit.tokens;
     let Some(component) = tokens.dotted() else { return Ok(Operand::Special(name)) };
     let whole = tokens
         .joined()
@@ -110,12 +106,12 @@ fn special<'a>(block: &mut Block<'_, 'a>, name: &'a str, line: u32) -> LoadResul
 /// `!p`.
 fn negated<'a>(block: &mut Block<'_, 'a>) -> LoadResult<Operand<'a>> {
     const WHAT: &str = "a register behind `!`";
-    block.parser.tokens.next();
-    let token = block.parser.tokens.peek();
-    let name = block.parser.tokens.word(WHAT)?;
+    block.unit.tokens.next();
+    let token = block.unit.tokens.peek();
+    let name = block.unit.tokens.word(WHAT)?;
     match block.scopes.find(name) {
         Some(Name::Register(id)) => Ok(Operand::Not(id)),
-        _ => Err(block.parser.tokens.expected_at(token, WHAT)),
+        _ => Err(block.unit.tokens.expected_at(token, WHAT)),
     }
 }
 
@@ -133,61 +129,61 @@ fn list<'a>(block: &mut Block<'_, 'a>, end: u8) -> LoadResult<Vec<Operand<'a>>> 
 /// `[base+offset]`, `[16]`, `[base, {x, y}]`.
 fn address<'a>(block: &mut Block<'_, 'a>) -> LoadResult<Operand<'a>> {
     const WHAT: &str = "a register, a variable or an integer inside `[ ]`";
-    block.parser.tokens.next();
-    let (base, offset) = if constant::begins(&block.parser.tokens) {
-        (Base::None, constant::integer(&mut block.parser.tokens, WHAT)? as i64)
+    block.unit.tokens.next();
+    let (base, offset) = if constant::begins(&block.unit.tokens) {
+        (Base::None, constant::integer(&mut block.unit.tokens, WHAT)? as i64)
     } else {
-        let token = block.parser.tokens.peek();
-        let name = block.parser.tokens.word(WHAT)?;
-        let base = match find(block, name) {
+        let token = block.unit.tokens.peek();
+        let name = block.unit.tokens.word(WHAT)?;
+        let base = match block.find(name) {
             Some(Name::Register(id)) => Base::Register(id),
             Some(Name::Symbol(symbol)) if !matches!(symbol, Symbol::Function(_)) => {
                 Base::Symbol(symbol)
             }
-            _ => return Err(block.parser.tokens.expected_at(token, WHAT)),
+            _ => return Err(block.unit.tokens.expected_at(token, WHAT)),
         };
-        (base, constant::offset(&mut block.parser.tokens)?)
+        (base, constant::offset(&mut block.unit.tokens)?)
     };
-    if !block.parser.tokens.eat_mark(b',') {
-        block.parser.tokens.mark(b']')?;
+    if !block.unit.tokens.eat_mark(b',') {
+        block.unit.tokens.mark(b']')?;
         return Ok(Operand::Address { base, offset });
     }
-    block.parser.tokens.mark(b'{')?;
+    block.unit.tokens.mark(b'{')?;
     let coordinates = list(block, b'}')?;
-    block.parser.tokens.mark(b']')?;
+    block.unit.tokens.mark(b']')?;
     Ok(Operand::Tensor { base, offset, coordinates })
 }
 
 /// `(results), function, (arguments);`, either list or both missing.
 pub(super) fn call<'a>(block: &mut Block<'_, 'a>) -> LoadResult<Vec<Operand<'a>>> {
     let mut operands = Vec::new();
-    if block.parser.tokens.is_mark(b'(') {
+    if block.unit.tokens.is_mark(b'(') {
         operands.push(arguments(block)?);
-        block.parser.tokens.mark(b',')?;
+        block.unit.tokens.mark(b',')?;
     }
     operands.push(callee(block)?);
-    if block.parser.tokens.eat_mark(b',') {
-        if !block.parser.tokens.is_mark(b'(') {
-            return Err(block.parser.tokens.expected("`(` before the arguments of a call"));
+    if block.unit.tokens.eat_mark(b',') {
+        if !block.unit.tokens.is_mark(b'(') {
+            return Err(block.unit.tokens.expected("`(` before the arguments of a call"));
         }
         operands.push(arguments(block)?);
     }
-    block.parser.tokens.mark(b';')?;
+    block.unit.tokens.mark(b';')?;
     Ok(operands)
 }
 
 fn arguments<'a>(block: &mut Block<'_, 'a>) -> LoadResult<Operand<'a>> {
-    block.parser.tokens.mark(b'(')?;
-    if block.parser.tokens.eat_mark(b')') {
+    block.unit.tokens.mark(b'(')?;
+    if block.unit.tokens.eat_mark(b')') {
         return Ok(Operand::List(Vec::new()));
     }
     list(block, b')').map(Operand::List)
 }
 
 fn callee<'a>(block: &mut Block<'_, 'a>) -> LoadResult<Operand<'a>> {
-    let token = block.parser.tokens.peek();
-    let name = block.parser.tokens.word("the name of a function")?;
-    match find(block, name) {
+    let token = block.unit.tokens.peek();
+    let name = block.unit.tokens.word("the name of a function")?;
+    match block.find(name) {
         Some(Name::Symbol(symbol @ Symbol::Function(_))) => {
             Ok(Operand::Symbol { symbol, offset: 0 })
         }
@@ -196,7 +192,7 @@ fn callee<'a>(block: &mut Block<'_, 'a>) -> LoadResult<Operand<'a>> {
             Err(LoadError::new(token.line, message))
         }
         _ => {
-            let message = format!("`{name}` is no function declared before this call");
+            let message = format!("`{}` is no function declared before this call", short(name));
             Err(LoadError::new(token.line, message))
         }
     }

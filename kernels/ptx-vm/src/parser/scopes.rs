@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::error::{LoadError, LoadResult};
+use crate::literal::short;
 use crate::syntax::{Register, RegisterId, Symbol, Type};
 
 /// `%r<n>` of more registers than any program has.
@@ -113,7 +114,7 @@ impl<'a> Scopes<'a> {
         let depth = self.depth();
         let shadows = self.prefixes.entry(prefix).or_default();
         if shadows.last().is_some_and(|&(at, _)| at == depth) {
-            return Err(LoadError::new(line, format!("`{prefix}<` is declared twice")));
+            return Err(LoadError::new(line, format!("`{}<` is declared twice", short(prefix))));
         }
         shadows.push((depth, self.families.len()));
         self.families.push(Family { kind, count, ids: HashMap::new() });
@@ -131,7 +132,7 @@ impl<'a> Scopes<'a> {
             || member.is_some_and(|(at, _, _)| at == depth);
         if twice || name == "_" {
             let what = if twice { "is declared twice" } else { "is no name for a variable" };
-            return Err(LoadError::new(line, format!("`{name}` {what}")));
+            return Err(LoadError::new(line, format!("`{}` {what}", short(name))));
         }
         shadows.push((depth, entity));
         if let Some(scope) = self.open.last_mut() {
@@ -168,7 +169,7 @@ impl<'a> Scopes<'a> {
     }
 
     /// Depth, family and number of a name such as `%r12`; of families that overlap (`%r<20>`, `%r1<5>`) the
-    /// innermost, then the one with the longer prefix.
+    /// innermost, then (as ptxas does) the one with the shorter prefix.
     fn member(&self, name: &str) -> Option<(usize, usize, u32)> {
         let digits = name.bytes().rev().take_while(u8::is_ascii_digit).take(MOST_DIGITS).count();
         let mut best: Option<(usize, usize, u32)> = None;
@@ -177,12 +178,13 @@ impl<'a> Scopes<'a> {
             if number.len() > 1 && number.starts_with('0') {
                 continue;
             }
-            let Some(&(depth, family)) = self.prefixes.get(prefix).and_then(|s| s.last()) else {
-                continue;
-            };
             let Ok(index) = number.parse::<u32>() else { continue };
-            let covered = self.families.get(family).is_some_and(|f| index < f.count);
-            if covered && best.is_none_or(|(at, _, _)| at <= depth) {
+            let Some(shadows) = self.prefixes.get(prefix) else { continue };
+            let covers = |&&(_, family): &&(usize, usize)| {
+                self.families.get(family).is_some_and(|each| index < each.count)
+            };
+            let Some(&(depth, family)) = shadows.iter().rev().find(covers) else { continue };
+            if best.is_none_or(|(at, _, _)| at < depth) {
                 best = Some((depth, family, index));
             }
         }

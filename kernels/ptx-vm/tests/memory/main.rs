@@ -1,16 +1,26 @@
 //! Tests of the memory: every rule broken and nearly broken, races and their absence, counts.
 
 /// The simulated cache.
+mod cache;
 /// Sectors and bank conflicts.
+mod counts;
 /// Allocating, freeing, copying.
+mod device;
 /// Loads, stores and atomics of warps in global memory.
+mod global;
 /// Barriers, fences and flags, as the detector understands them.
+mod order;
 /// Races in global memory, between blocks too.
+mod race_global;
 /// Races in shared memory.
+mod race_shared;
 /// Shared, local and parameter memory.
+mod spaces;
 /// What an access costs the host; run with `--ignored --nocapture`.
 mod speed;
 /// Host threads at one memory.
+mod threads;
+
 use ptx_vm::error::{Checked, Rule};
 use ptx_vm::memory::{Access, LANES};
 

@@ -1,0 +1,32 @@
+//! Matrices and asynchronous copies: what sm_80 and sm_90 add to a warp's own loads and arithmetic.
+
+/// What instructions of a whole warp have in common.
+pub mod aligned;
+/// Which of the asynchronous copies a `cp` is.
+mod copy;
+/// `cp.async`.
+mod copy_async;
+/// How lanes hold matrices, and products of them.
+pub mod fragments;
+/// `ldmatrix stmatrix movmatrix`.
+mod matrix;
+/// `mma.sync`.
+mod mma;
+/// Addresses of instructions that have several.
+pub mod pointer;
+
+use crate::decode::Site;
+use crate::error::LoadResult;
+
+/// Gives an instruction to the file that knows it.
+///
+/// # Errors
+/// A modifier, shape or operand is refused.
+pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
+    match site.opcode() {
+        "ldmatrix" | "stmatrix" | "movmatrix" => matrix::decode(site),
+        "mma" => mma::decode(site),
+        "cp" => copy::decode(site),
+        other => Err(site.error(format!("unknown instruction {other}"))),
+    }
+}
