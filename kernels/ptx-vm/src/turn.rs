@@ -248,6 +248,25 @@ impl Turn<'_> {
         self.block.shared.poison_lanes::<T, N>(&mut access, addresses)
     }
 
+    /// Brings what [`Turn::shared_poison_lanes`] has announced; `own` copies arrive by a wait of the lanes themselves.
+    ///
+    /// # Errors
+    /// As [`Turn::store`].
+    pub fn shared_deliver_lanes<T: Element, const N: usize>(
+        &mut self,
+        own: bool,
+        mask: u32,
+        addresses: &[u64; LANES],
+        values: &[[T; LANES]; N],
+    ) -> Checked<()> {
+        let mut access = access!(self, mask, How::default());
+        access.counts = None;
+        if !own {
+            access.order = None;
+        }
+        self.block.shared.deliver_lanes(&mut access, addresses, values)
+    }
+
     /// Line of the PTX text of the instruction with this number.
     pub fn line(&self, pc: u32) -> u32 {
         self.launch.kernel.origins.get(pc as usize).map_or(0, |origin| origin.line)

@@ -212,20 +212,24 @@ impl Shared {
         Ok(())
     }
 
-    /// [`Shared::deliver`] for the active lanes.
+    /// [`Shared::deliver`] for the active lanes. Where the access carries an order, this is a second write for the
+    /// race detector: who reads the bytes has to come after it.
     ///
     /// # Errors
-    /// A lane lies outside.
+    /// A lane lies outside, or the write races.
     pub fn deliver_lanes<T: Element, const N: usize>(
         &mut self,
-        mask: u32,
+        access: &mut Access,
         addresses: &[u64; LANES],
         values: &[[T; LANES]; N],
     ) -> Checked<()> {
-        let width = super::region::width::<T, N>();
+        let (mask, width) = (access.mask, super::region::width::<T, N>());
         let Some(reach) = self.region.reach(mask, addresses, width) else {
             return Err(self.refusal(Verb::Store, mask, addresses, width));
         };
+        if access.is_watched() {
+            self.watch(Verb::Store, access, addresses, width)?;
+        }
         // SAFETY: this region's reach, with this mask and width.
         unsafe { self.region.store(reach, mask, addresses, values, false) };
         Ok(())

@@ -85,9 +85,11 @@ fn conversion(
     if rounding.0 == Rounding::Away && to.float() != Some(Format::TF32) {
         return refuse(".rna is for tf32");
     }
-    kind::permitted(from, to, rounding.0, flags)
-        .map_err(|what| format!("cvt to {to} from {from}: {what}"))?;
-    Ok(Conversion { from, to, rounding: rounding.0, integral: rounding.1, flags })
+    let (rounding, integral) = rounding;
+    match kind::permitted(from, to, rounding, flags) {
+        Ok(()) => Ok(Conversion { from, to, rounding, integral, flags }),
+        Err(what) => refuse(what),
+    }
 }
 
 fn single(site: &mut Site<'_, '_, '_>, conversion: Conversion) -> LoadResult<()> {

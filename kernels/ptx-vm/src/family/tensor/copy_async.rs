@@ -204,11 +204,14 @@ pub fn deliver(turn: &mut Turn<'_>, warp: u32, due: Vec<(u32, Box<Copy>)>) -> Ch
         if turn.launch.options.adversarial.is_some() {
             read_again(turn, *mask, copy)?;
         }
-        let shared = &mut turn.block.shared;
+        let (own, to) = (warp == turn.warp, &copy.to);
         match copy.width {
-            4 => shared.deliver_lanes(*mask, &copy.to, &[copy.values[0].map(|x| x as u32)])?,
-            8 => shared.deliver_lanes(*mask, &copy.to, &[copy.values[0]])?,
-            _ => shared.deliver_lanes(*mask, &copy.to, &copy.values)?,
+            4 => {
+                let words = copy.values[0].map(|x| x as u32);
+                turn.shared_deliver_lanes(own, *mask, to, &[words])?;
+            }
+            8 => turn.shared_deliver_lanes(own, *mask, to, &[copy.values[0]])?,
+            _ => turn.shared_deliver_lanes(own, *mask, to, &copy.values)?,
         }
     }
     turn.block.asynchronous.copies[warp as usize].give_back(due);
