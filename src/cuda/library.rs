@@ -93,7 +93,8 @@ fn load(path: &Path) -> Result<Library> {
     })
 }
 
-/// Beside the running program, or one folder up (test programs lie in `deps/`).
+/// Beside the running program, or one folder up (test programs lie in `deps/`). Where cargo builds, `deps/` has the
+/// newest one.
 fn machine_path() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os(MACHINE_VARIABLE) {
         return Ok(PathBuf::from(path));
@@ -102,12 +103,12 @@ fn machine_path() -> Result<PathBuf> {
         .map_err(|error| Error::io("the running program", "finding", error))?;
     let folders = program.ancestors().skip(1).take(2);
     let places: Vec<PathBuf> = folders
-        .flat_map(|folder| [folder.join(MACHINE_FILE), folder.join("deps").join(MACHINE_FILE)])
+        .flat_map(|folder| [folder.join("deps").join(MACHINE_FILE), folder.join(MACHINE_FILE)])
         .collect();
     places.iter().find(|path| path.is_file()).cloned().ok_or_else(|| {
         Error::usage(format!(
             "the PTX machine is not at {}; `cargo build` makes it, or set {MACHINE_VARIABLE} to its path",
-            places[0].display()
+            places[1].display()
         ))
     })
 }
