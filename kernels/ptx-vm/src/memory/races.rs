@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Parties of a word kept beyond two. What all blocks only read (weights) would else keep every reader.
-const MOST: usize = 16;
+const MOST: usize = 6;
 
 /// Locks over the addresses at which order is handed on.
 const SHARDS: usize = 64;

@@ -14,6 +14,8 @@ struct Cell {
     parties: [Party; 2],
     /// Index of the list, plus 1; 0 for none.
     list: u32,
+    /// One of the parties wrote: reads race with nobody until then.
+    written: bool,
 }
 
 /// The record of [`PAGE`] bytes: a cell for each word, or for each half word or byte once an access as
@@ -36,8 +38,11 @@ impl Page {
             if visit.repeats(&cell.parties[0]) || visit.repeats(&cell.parties[1]) {
                 continue;
             }
-            if let Some(old) = cell.rival(visit, &self.lists) {
-                return Err(visit.report(want, old));
+            if cell.written || visit.writes() {
+                if let Some(old) = cell.rival(visit, &self.lists) {
+                    return Err(visit.report(want, old));
+                }
+                cell.written |= visit.writes();
             }
             cell.record(visit, &mut self.lists);
         }
@@ -87,7 +92,7 @@ impl Cell {
     fn record(&mut self, visit: &Visit, lists: &mut Lists) {
         if visit.party.kind.is_weak_write() {
             lists.give_back(self.list);
-            *self = Cell { parties: [visit.party, Party::default()], list: 0 };
+            *self = Cell { parties: [visit.party, Party::default()], list: 0, written: true };
         } else if self.parties.iter_mut().any(|old| visit.merges(old)) {
         } else if let Some(free) = self.parties.iter_mut().find(|old| old.epoch == 0) {
             *free = visit.party;
@@ -136,13 +141,14 @@ impl Lists {
             return self.new_list(vec![visit.party]);
         }
         let parties = &mut self.lists[list as usize - 1];
-        if !parties.iter_mut().any(|old| visit.merges(old)) {
-            if parties.len() < visit.most {
-                parties.push(visit.party);
-            } else {
-                let victim = (visit.party.epoch as usize + visit.party.warp as usize) % visit.most;
-                parties[victim] = visit.party;
+        if parties.len() >= visit.most {
+            // What many read is looked for at one place only: looking everywhere would cost the most there.
+            let place = visit.party.hash() % parties.len();
+            if !visit.merges(&mut parties[place]) {
+                parties[place] = visit.party;
             }
+        } else if !parties.iter_mut().any(|old| visit.merges(old)) {
+            parties.push(visit.party);
         }
         list
     }

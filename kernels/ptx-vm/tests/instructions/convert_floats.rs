@@ -88,7 +88,8 @@ fn values(kind: Kind) -> Vec<u64> {
         };
         for step in 0..3u64 {
             let sign = 1 << (exponent_bits + fraction_bits);
-            values.extend([near + step, near - step, (near + step) | sign, (near - step) | sign]);
+            let below = near.saturating_sub(step);
+            values.extend([near + step, below, (near + step) | sign, below | sign]);
         }
     }
     values

@@ -144,6 +144,9 @@ pub(super) fn permitted(
     if small(to) && !satfinite {
         return Err("needs .satfinite");
     }
+    if to.number == TF32 && matches!(rounding, Rounding::Down | Rounding::Up) {
+        return Err("rounds by .rn, .rz or .rna");
+    }
     if (small(to) || small(from)) && rounding != Rounding::Nearest {
         return Err("rounds to nearest (.rn)");
     }
@@ -222,7 +225,8 @@ impl Conversion {
     fn rounded_to_integer(&self, number: Number) -> u64 {
         let value = match number {
             Number::Nan if self.from.number != F64 && self.to.bits < 64 => return 0,
-            Number::Nan => return u64::MAX << (self.to.bits - 1),
+            Number::Nan if self.to.signed() => return u64::MAX << (self.to.bits - 1),
+            Number::Nan => return 1 << (self.to.bits - 1),
             Number::Infinite { negative: true } => i128::MIN,
             Number::Infinite { negative: false } => i128::MAX,
             Number::Finite(exact) => {
