@@ -9,7 +9,8 @@ impl Random {
         Self(seed)
     }
 
-    pub fn draw(&mut self) -> u64 {
+    #[allow(clippy::should_implement_trait, reason = "a stream without an end")]
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -19,6 +20,6 @@ impl Random {
 
     /// A number from 0 to `end - 1`; the bias is below 2^-32 for the ends used here.
     pub fn below(&mut self, end: u64) -> u64 {
-        self.draw() % end.max(1)
+        self.next() % end.max(1)
     }
 }

@@ -77,7 +77,7 @@ impl Kind {
 
     /// Floats from -1 to 1, integers of any bits.
     fn random(self, random: &mut Random) -> Vec<u8> {
-        let bits = random.draw();
+        let bits = random.next();
         let unit = (bits >> 11) as f64 / (1u64 << 52) as f64 - 1.0;
         let bits = match self {
             Kind::F32 => u64::from((unit as f32).to_bits()),
