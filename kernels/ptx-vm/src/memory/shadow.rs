@@ -3,6 +3,7 @@
 use super::party::{Party, Visit};
 use super::refusal::Want;
 use crate::error::Checked;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Bytes of memory a page records.
 pub(super) const PAGE: u64 = 1024;
@@ -26,6 +27,24 @@ pub(super) struct Page {
     grain: u32,
     cells: Vec<Cell>,
     lists: Lists,
+}
+
+/// Cells of earlier launches: the system's fresh memory would cost about as much as all that is recorded in it.
+static SPARE: Mutex<Vec<Vec<Cell>>> = Mutex::new(Vec::new());
+/// At most about 50 MB of them.
+const MOST_SPARE: usize = 4096;
+
+fn spare() -> MutexGuard<'static, Vec<Vec<Cell>>> {
+    SPARE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        let mut spare = spare();
+        if self.cells.len() == (PAGE / 4) as usize && spare.len() < MOST_SPARE {
+            spare.push(std::mem::take(&mut self.cells));
+        }
+    }
 }
 
 impl Page {
@@ -59,7 +78,9 @@ impl Page {
     fn make_fine(&mut self, width: u64) {
         if self.cells.is_empty() {
             self.grain = width.min(4).trailing_zeros();
-            self.cells = vec![Cell::default(); (PAGE >> self.grain) as usize];
+            self.cells = spare().pop().unwrap_or_default();
+            self.cells.clear();
+            self.cells.resize((PAGE >> self.grain) as usize, Cell::default());
         }
         while 1 << self.grain > width {
             let coarse = std::mem::take(&mut self.cells);
