@@ -92,6 +92,7 @@ pub struct Decoder<'m, 't> {
     constants: Constants,
     shared: layout::Shared,
     local_bytes: u32,
+    async_proxy: bool,
     /// Functions being written out, to find recursion.
     calls: Vec<usize>,
     /// The carry flag of `add.cc` and its kin, once an instruction needs it.
@@ -112,6 +113,7 @@ impl<'m, 't> Decoder<'m, 't> {
             constants: Constants::default(),
             shared: layout::Shared::new(dynamic_at),
             local_bytes: 0,
+            async_proxy: false,
             calls: Vec::new(),
             carry: None,
         }
@@ -137,6 +139,7 @@ impl<'m, 't> Decoder<'m, 't> {
             shared_bytes,
             dynamic_shared_at,
             local_bytes: self.local_bytes,
+            async_proxy: self.async_proxy,
             most_threads: function.most_threads,
             exact_threads: function.exact_threads,
         })
