@@ -9,9 +9,10 @@ pub fn from_f16(bits: u16) -> f32 {
     const LEAST: u32 = 113 << 23;
     let magnitude = u32::from(bits & 0x7fff) << 13;
     let sign = u32::from(bits & 0x8000) << 16;
-    let normal = magnitude + (112 << 23);
+    let normal = magnitude.wrapping_add(112 << 23);
     // A subnormal is what lies above the smallest normal number of the same exponent: hosts are slow with their own.
-    let subnormal = (f32::from_bits(magnitude + LEAST) - f32::from_bits(LEAST)).to_bits();
+    let subnormal =
+        (f32::from_bits(magnitude.wrapping_add(LEAST)) - f32::from_bits(LEAST)).to_bits();
     let number = if magnitude < 1 << 23 { subnormal } else { normal };
     let special = magnitude | 0x7f80_0000;
     f32::from_bits(if magnitude >= 31 << 23 { special } else { number } | sign)

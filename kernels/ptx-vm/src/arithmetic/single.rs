@@ -53,6 +53,33 @@ pub fn finished(x: f32, flush: bool, hold: bool) -> f32 {
     if hold { saturated(result) } else { result }
 }
 
+/// An integer as i32; too large becomes the largest, too small the smallest, NaN 0. (The language's own `as` does the
+/// same, but not as vector code.)
+#[inline(always)]
+pub fn to_i32(x: f32) -> i32 {
+    const BEYOND: f32 = 2_147_483_648.0;
+    let low = if x > -BEYOND { x } else { -BEYOND };
+    let bounded = if low < BEYOND { low } else { 0.0 };
+    // SAFETY: at least -2^31, less than 2^31, no NaN.
+    let inside: i32 = unsafe { bounded.to_int_unchecked() };
+    let most = if x >= BEYOND { i32::MAX } else { inside };
+    if x.is_nan() { 0 } else { most }
+}
+
+/// An integer as u32, likewise.
+#[inline(always)]
+pub fn to_u32(x: f32) -> u32 {
+    const HALF: f32 = 2_147_483_648.0;
+    let low = if x > 0.0 { x } else { 0.0 };
+    let bounded = if low < 2.0 * HALF { low } else { 0.0 };
+    let upper = bounded >= HALF;
+    let lower_half = if upper { bounded - HALF } else { bounded };
+    // SAFETY: at least 0, less than 2^31, no NaN.
+    let inside: i32 = unsafe { lower_half.to_int_unchecked() };
+    let whole = inside as u32 | u32::from(upper) << 31;
+    if x >= 2.0 * HALF { u32::MAX } else { whole }
+}
+
 /// Numbers with a smallest and a largest of two.
 pub trait Extreme: Copy {
     fn nan(self) -> bool;

@@ -6,7 +6,7 @@ use ptx_vm::launch::{Dimensions, Launch, Options};
 use ptx_vm::target::Target;
 
 const COPIES: usize = 64;
-const ROUNDS: u32 = 20_000;
+const ROUNDS: u32 = 60_000;
 
 /// What this thread has run so far: others may want the processor too.
 fn processor_seconds() -> f64 {
@@ -19,7 +19,7 @@ fn processor_seconds() -> f64 {
 fn seconds(bench: &Bench, options: &Options) -> f64 {
     let dimensions = Dimensions { grid: [1; 3], block: [32, 1, 1], dynamic_shared: 0 };
     let (kernel, view) = (&bench.program.kernels["k"], bench.memory.view());
-    let best = (0..9).map(|_| {
+    let best = (0..5).map(|_| {
         let launch = Launch::new(
             &bench.program,
             kernel,

@@ -75,11 +75,14 @@ fn conversion(
         (Some(Modifier::Float(rounding)), None, Some(_)) => (rounding, false),
         (_, None, Some(_)) => return refuse("needs .rn, .rz, .rm or .rp"),
         (Some(Modifier::Integer(rounding)), Some(a), Some(b)) if a == b => (rounding, true),
+        (Some(Modifier::Float(rounding)), Some(_), Some(_)) if narrow || to.pair => {
+            (rounding, false)
+        }
         // Of a bf16 to something wider a rounding may be asked for; the result is exact.
-        (Some(Modifier::Float(rounding)), Some(a), Some(_))
-            if narrow || to.pair || a == Format::BF16 =>
+        (Some(Modifier::Float(rounding)), Some(Format::BF16), Some(Format::F32 | Format::F64))
+            if rounding != Rounding::Away =>
         {
-            (if narrow || to.pair { rounding } else { Rounding::Nearest }, false)
+            (Rounding::Nearest, false)
         }
         (None, Some(_), Some(_)) if !narrow && !to.pair => (Rounding::Nearest, false),
         (None, ..) => return refuse("needs a rounding"),
