@@ -1,6 +1,6 @@
 // Layer norm over channels, forward and backward (equations: src/op/layer_norm/mod.rs).
 //
-// A warp has one row and reads it from memory once: up to HELD * 512 bytes of it stay in registers as
+// A warp has one row and reads it from memory once: up to 2048 bytes of it stay in registers as
 // they came (1024 channels in bf16, 512 in f32), the rest is read again, from the cache. Mean first,
 // then the mean of squared distances from it. No shared memory but in the parameters' sums over rows.
 // Limits: rows and channels from 1 to 2^30; any alignment (odd ones move one number at a time).
@@ -9,16 +9,18 @@
 #include "common/vector.cuh"
 
 constexpr int ROW_WARPS = 4;
-constexpr int HELD = 4;
+// Vectors that stay in registers, and how many numbers one has where rows are aligned: four, so that a warp's
+// loads of weights in f32 are whole lines too.
+template <typename T> constexpr int HELD = 16 / sizeof(T);
 
 // A row in vectors of WIDTH numbers, of which lane l has the l-th, (l + 32)-th and so on.
 template <typename T, int WIDTH> struct Row {
   const T *values;
-  Packed<T, WIDTH> held[HELD];
+  Packed<T, WIDTH> held[HELD<T>];
 
   __device__ Row(const T *row, int vectors) : values(row) {
 #pragma unroll
-    for (int i = 0; i < HELD; ++i) {
+    for (int i = 0; i < HELD<T>; ++i) {
       const int at = threadIdx.x % WARP + i * WARP;
       if (at < vectors) held[i] = load_packed<T, WIDTH>(row + static_cast<size_t>(at) * WIDTH);
     }
@@ -26,7 +28,7 @@ template <typename T, int WIDTH> struct Row {
 
   // The vector at `at`, which is this lane's number `slot`.
   __device__ void get(int slot, int at, float (&to)[WIDTH]) const {
-    if (slot < HELD)
+    if (slot < HELD<T>)
       unpack(held[slot], to);
     else
       load<T, WIDTH>(values + static_cast<size_t>(at) * WIDTH, to);
@@ -35,13 +37,13 @@ template <typename T, int WIDTH> struct Row {
 
 // Calls `visit(slot, at)` for every vector of this lane; what has a register is visited with a slot
 // that is known at compile time.
-template <typename Visit> __device__ inline void each_vector(int vectors, Visit visit) {
+template <typename T, typename Visit> __device__ inline void each_vector(int vectors, Visit visit) {
   const int lane = threadIdx.x % WARP;
 #pragma unroll
-  for (int i = 0; i < HELD; ++i)
+  for (int i = 0; i < HELD<T>; ++i)
     if (lane + i * WARP < vectors) visit(i, lane + i * WARP);
 #pragma unroll 1
-  for (int at = lane + HELD * WARP; at < vectors; at += WARP) visit(HELD, at);
+  for (int at = lane + HELD<T> * WARP; at < vectors; at += WARP) visit(HELD<T>, at);
 }
 
 template <typename T, int WIDTH>
@@ -50,7 +52,7 @@ __device__ inline void forward_row(const T *inp, const float *weight, const floa
   const int vectors = channels / WIDTH;
   const Row<T, WIDTH> row(inp, vectors);
   float sum = 0.0f;
-  each_vector(vectors, [&](int slot, int at) {
+  each_vector<T>(vectors, [&](int slot, int at) {
     float x[WIDTH];
     row.get(slot, at, x);
 #pragma unroll
@@ -58,14 +60,14 @@ __device__ inline void forward_row(const T *inp, const float *weight, const floa
   });
   const float m = warp_sum(sum) / channels;
   float squares = 0.0f;
-  each_vector(vectors, [&](int slot, int at) {
+  each_vector<T>(vectors, [&](int slot, int at) {
     float x[WIDTH];
     row.get(slot, at, x);
 #pragma unroll
     for (int i = 0; i < WIDTH; ++i) squares += (x[i] - m) * (x[i] - m);
   });
   const float r = 1.0f / sqrtf(warp_sum(squares) / channels + eps);
-  each_vector(vectors, [&](int slot, int at) {
+  each_vector<T>(vectors, [&](int slot, int at) {
     float x[WIDTH], w[WIDTH], b[WIDTH];
     row.get(slot, at, x);
     load<float, WIDTH>(weight + at * WIDTH, w);
@@ -92,7 +94,7 @@ __device__ inline void backward_row(const T *dout, const T *inp, const float *we
     for (int i = 0; i < WIDTH; ++i) g[i] *= w[i], n[i] = (n[i] - m) * r;
   };
   float sum_g = 0.0f, sum_gn = 0.0f;
-  each_vector(vectors, [&](int slot, int at) {
+  each_vector<T>(vectors, [&](int slot, int at) {
     float g[WIDTH], n[WIDTH];
     g_and_n(slot, at, g, n);
 #pragma unroll
@@ -100,7 +102,7 @@ __device__ inline void backward_row(const T *dout, const T *inp, const float *we
   });
   // forward: n = (inp - mean) rstd
   const float mean_g = warp_sum(sum_g) / channels, mean_gn = warp_sum(sum_gn) / channels;
-  each_vector(vectors, [&](int slot, int at) {
+  each_vector<T>(vectors, [&](int slot, int at) {
     float g[WIDTH], n[WIDTH];
     g_and_n(slot, at, g, n);
 #pragma unroll
@@ -116,10 +118,9 @@ __device__ inline void forward(const T *inp, const float *weight, const float *b
   if (row >= rows) return;
   const size_t at = static_cast<size_t>(row) * channels;
   float *const m = mean == nullptr ? nullptr : mean + row, *const r = rstd + row;
-  constexpr int WIDTH = WIDEST<T>;
-  if (aligned<WIDTH>(inp, channels) && aligned<WIDTH>(out, channels) && aligned<4>(weight, 4) &&
-      aligned<4>(bias, 4))
-    forward_row<T, WIDTH>(inp + at, weight, bias, out + at, m, r, channels, eps);
+  if (aligned<FOUR>(inp, channels) && aligned<FOUR>(out, channels) && aligned<FOUR>(weight, FOUR) &&
+      aligned<FOUR>(bias, FOUR))
+    forward_row<T, FOUR>(inp + at, weight, bias, out + at, m, r, channels, eps);
   else
     forward_row<T, 1>(inp + at, weight, bias, out + at, m, r, channels, eps);
 }
@@ -131,10 +132,9 @@ __device__ inline void backward(const T *dout, const T *inp, const float *weight
   if (row >= rows) return;
   const size_t at = static_cast<size_t>(row) * channels;
   const float m = mean[row], r = rstd[row];
-  constexpr int WIDTH = WIDEST<T>;
-  if (aligned<WIDTH>(dout, channels) && aligned<WIDTH>(inp, channels) && aligned<WIDTH>(dinp, channels) &&
-      aligned<4>(weight, 4))
-    backward_row<T, WIDTH>(dout + at, inp + at, weight, m, r, dinp + at, channels, add);
+  if (aligned<FOUR>(dout, channels) && aligned<FOUR>(inp, channels) && aligned<FOUR>(dinp, channels) &&
+      aligned<FOUR>(weight, FOUR))
+    backward_row<T, FOUR>(dout + at, inp + at, weight, m, r, dinp + at, channels, add);
   else
     backward_row<T, 1>(dout + at, inp + at, weight, m, r, dinp + at, channels, add);
 }

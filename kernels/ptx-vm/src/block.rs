@@ -1,7 +1,7 @@
 //! A block: its warps take turns until all have exited, or none can go on.
 
 use crate::asynchronous::Asynchronous;
-use crate::barrier::{BARRIERS, Barriers};
+use crate::barrier::Barriers;
 use crate::error::{Fault, Rule, Thread, Violation};
 use crate::family::tensor::bulk;
 use crate::launch::Launch;
@@ -173,8 +173,8 @@ impl Crew {
             return false;
         }
         let complete = self.block.barriers.take_complete();
-        for id in 0..BARRIERS {
-            if let Some(gathered) = complete[id] {
+        for (id, gathered) in complete.into_iter().enumerate() {
+            if let Some(gathered) = gathered {
                 self.order_at(id as u8);
                 self.warps.iter_mut().for_each(|warp| warp.release(id as u8, gathered));
             }

@@ -144,6 +144,36 @@ shape! {
     ternary, Ternary: a: A = 1, b: B = 2, c: C = 3
 }
 
+macro_rules! rare {
+    ($(#[$doc:meta])* $name:ident, $trait:ident: $($operand:ident: $generic:ident = $index:literal),+) => {
+        $(#[$doc])*
+        pub fn $name<F: $trait<$($generic,)+ D> + 'static, $($generic: Lane,)+ D: Lane>() -> Run {
+            fn body<F: $trait<$($generic,)+ D>, $($generic: Lane,)+ D: Lane>(
+                turn: &mut Turn<'_>, instruction: &Instruction, mask: u32,
+            ) -> Checked<Flow> {
+                $(let $operand = turn.registers.get::<$generic>(instruction.operands[$index]);)+
+                let out: [D; LANES] = std::array::from_fn(|lane| F::of($($operand[lane]),+));
+                turn.registers.set(instruction.operands[0], mask, &out);
+                Ok(Flow::Next)
+            }
+            body::<F, $($generic,)+ D>
+        }
+    };
+}
+
+rare! {
+    /// As [`unary`], for instructions kernels seldom run: one copy of the body, for any processor.
+    rare_unary, Unary: a: A = 1
+}
+rare! {
+    /// As [`binary`], likewise.
+    rare_binary, Binary: a: A = 1, b: B = 2
+}
+rare! {
+    /// As [`ternary`], likewise.
+    rare_ternary, Ternary: a: A = 1, b: B = 2, c: C = 3
+}
+
 /// The lanes for which `holds` is true, as a mask.
 #[inline(always)]
 pub fn lanes_where(mut holds: impl FnMut(usize) -> bool) -> u32 {

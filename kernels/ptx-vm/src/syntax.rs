@@ -126,20 +126,13 @@ impl Variable<'_> {
 /// One initial value of an element, in order; elements without one are zero.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Initial {
+    /// Integers fit the element, signed or unsigned. Floats are of the element's width, but an f32 may be given
+    /// with 64 bits (a decimal) and an f64 with 32: to be converted.
     Value(Immediate),
     /// The address of another variable or function (`generic(x) + 4` has `generic` set).
-    Address {
-        symbol: Symbol,
-        offset: i64,
-        generic: bool,
-    },
+    Address { symbol: Symbol, offset: i64, generic: bool },
     /// One byte of an address, 0 the lowest: nvcc writes `0xFF00(generic(x) + 4)` for pointers in packed structures.
-    AddressByte {
-        symbol: Symbol,
-        offset: i64,
-        generic: bool,
-        byte: u32,
-    },
+    AddressByte { symbol: Symbol, offset: i64, generic: bool, byte: u32 },
 }
 
 /// A kernel (`.entry`) or a device function (`.func`).

@@ -1,7 +1,7 @@
 //! Functions the device approximates, at least as near as the PTX manual promises, and the same bits on every host.
 //! Polynomials are least-squares fits at Chebyshev points, from the highest coefficient.
 
-use super::single::NAN;
+use super::single::{NAN, nan_of};
 
 /// Rounds to an integer what is added to it, and holds that integer in its low bits.
 const INTEGER: f32 = 12_582_912.0;
@@ -57,7 +57,7 @@ pub fn exp2(x: f32) -> f32 {
     let mantissa = polynomial(fraction, &EXP2).mul_add(fraction, 1.0);
     // In two steps, so that a subnormal result is rounded once.
     let result = mantissa * power(whole >> 1) * power(whole - (whole >> 1));
-    if x.is_nan() { NAN } else { result }
+    nan_of(x, result)
 }
 
 /// Absolute error below 2^-22 between 0.5 and 2, relative error below 2^-22 elsewhere.
@@ -75,7 +75,7 @@ pub fn log2(x: f32) -> f32 {
     let signed = if x < 0.0 { NAN } else { finite };
     let zero = if x == 0.0 { f32::NEG_INFINITY } else { signed };
     let infinite = if x == f32::INFINITY { x } else { zero };
-    if x.is_nan() { NAN } else { infinite }
+    nan_of(x, infinite)
 }
 
 /// The rest of an angle within an eighth of a circle around a multiple of a quarter, and which quarter that is.
@@ -131,5 +131,5 @@ pub fn tanh(x: f32) -> f32 {
     let power = exp2(magnitude * (-2.0 * std::f32::consts::LOG2_E));
     let far = (1.0 - power) / (1.0 + power);
     let result = if magnitude < 0.125 { near } else { far };
-    if x.is_nan() { NAN } else { result.copysign(x) }
+    nan_of(x, result.copysign(x))
 }

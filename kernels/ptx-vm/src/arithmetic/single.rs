@@ -24,14 +24,26 @@ pub fn saturated(x: f32) -> f32 {
     if low < 1.0 { low } else { 1.0 }
 }
 
+/// One NaN for all. On bits: the compiler takes NaNs for alike and drops a choice between two of them.
 #[inline(always)]
 pub fn canonical(x: f32) -> f32 {
-    if x.is_nan() { NAN } else { x }
+    let bits = x.to_bits();
+    f32::from_bits(if bits & 0x7fff_ffff > 0x7f80_0000 { NAN.to_bits() } else { bits })
 }
 
+/// As [`canonical`].
 #[inline(always)]
 pub fn canonical_wide(x: f64) -> f64 {
-    if x.is_nan() { WIDE_NAN } else { x }
+    let bits = x.to_bits();
+    let nan = bits & 0x7fff_ffff_ffff_ffff > 0x7ff0_0000_0000_0000;
+    f64::from_bits(if nan { WIDE_NAN.to_bits() } else { bits })
+}
+
+/// `y`, or the NaN if `x` is one.
+#[inline(always)]
+pub fn nan_of(x: f32, y: f32) -> f32 {
+    let nan = x.to_bits() & 0x7fff_ffff > 0x7f80_0000;
+    f32::from_bits(if nan { NAN.to_bits() } else { y.to_bits() })
 }
 
 /// A result made ready: one NaN, flushed, held.

@@ -165,6 +165,9 @@ impl Copy {
     }
 
     fn run(&self, machine: &Machine) -> Answer {
+        if self.width == 0 || self.rows == 0 {
+            return Ok(());
+        }
         let gapless = self.from_pitch == self.width && self.to_pitch == self.width;
         let (width, rows) =
             if gapless { (self.width * self.rows, 1) } else { (self.width, self.rows) };
@@ -224,6 +227,9 @@ impl Fill {
     }
 
     fn run(&self, machine: &Machine) -> Answer {
+        if self.width == 0 {
+            return Ok(());
+        }
         let pattern = &self.value.to_le_bytes()[..self.element as usize];
         for row in 0..self.rows {
             machine

@@ -4,7 +4,7 @@ use crate::decode::{Encoded, Site};
 use crate::error::{Checked, LoadResult, Rule, Violation};
 use crate::program::{Family, Instruction, Run};
 use crate::registers::LANES;
-use crate::shapes::{Binary, Host, Ternary, Unary, binary, ternary, unary};
+use crate::shapes::{Binary, Ternary, Unary, rare_binary, rare_ternary, rare_unary};
 use crate::syntax::Type;
 use crate::turn::{Flow, Turn};
 
@@ -121,7 +121,6 @@ impl<const CLAMP: bool> Binary<i32, u32, i32> for Extend<CLAMP> {
 }
 
 pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
-    let host = site.host();
     let mut modifiers = site.modifiers();
     let (shift, clamp, wrap) = match site.opcode() {
         "bfind" => (modifiers.take("shiftamt"), false, false),
@@ -132,18 +131,18 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     let kind = modifiers.take_last_type()?;
     modifiers.finish()?;
     let (run, kinds): (Option<Run>, &[Type]) = match site.opcode() {
-        "popc" => (count::<Count>(host, kind), &[Type::U32, kind]),
-        "clz" => (count::<Leading>(host, kind), &[Type::U32, kind]),
-        "brev" => (reverse(host, kind), &[kind; 2]),
-        "bfind" if shift => (find::<true>(host, kind), &[Type::U32, kind]),
-        "bfind" => (find::<false>(host, kind), &[Type::U32, kind]),
-        "bfe" => (extract(host, kind), &[kind, kind, Type::U32, Type::U32]),
+        "popc" => (count::<Count>(kind), &[Type::U32, kind]),
+        "clz" => (count::<Leading>(kind), &[Type::U32, kind]),
+        "brev" => (reverse(kind), &[kind; 2]),
+        "bfind" if shift => (find::<true>(kind), &[Type::U32, kind]),
+        "bfind" => (find::<false>(kind), &[Type::U32, kind]),
+        "bfe" => (extract(kind), &[kind, kind, Type::U32, Type::U32]),
         "bfi" => (insert(kind), &[kind, kind, kind, Type::U32, Type::U32]),
         "fns" if kind == Type::B32 => {
             (Some(find_nth as Run), &[Type::B32, Type::B32, Type::B32, Type::S32])
         }
-        "bmsk" => (mask(host, kind, clamp, wrap), &[Type::B32; 3]),
-        "szext" => (extend(host, kind, clamp, wrap), &[kind, kind, Type::U32]),
+        "bmsk" => (mask(kind, clamp, wrap), &[Type::B32; 3]),
+        "szext" => (extend(kind, clamp, wrap), &[kind, kind, Type::U32]),
         _ => (None, &[]),
     };
     let run = run.ok_or_else(|| {
@@ -153,56 +152,56 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     site.emit(Encoded::new(run, Family::Integer, &operands))
 }
 
-fn count<F: Unary<u32, u32> + Unary<u64, u32> + 'static>(host: Host, kind: Type) -> Option<Run> {
+fn count<F: Unary<u32, u32> + Unary<u64, u32> + 'static>(kind: Type) -> Option<Run> {
     match kind {
-        Type::B32 => Some(unary::<F, u32, u32>(host)),
-        Type::B64 => Some(unary::<F, u64, u32>(host)),
+        Type::B32 => Some(rare_unary::<F, u32, u32>()),
+        Type::B64 => Some(rare_unary::<F, u64, u32>()),
         _ => None,
     }
 }
 
-fn reverse(host: Host, kind: Type) -> Option<Run> {
+fn reverse(kind: Type) -> Option<Run> {
     match kind {
-        Type::B32 => Some(unary::<Reverse, u32, u32>(host)),
-        Type::B64 => Some(unary::<Reverse, u64, u64>(host)),
+        Type::B32 => Some(rare_unary::<Reverse, u32, u32>()),
+        Type::B64 => Some(rare_unary::<Reverse, u64, u64>()),
         _ => None,
     }
 }
 
-fn find<const SHIFT: bool>(host: Host, kind: Type) -> Option<Run> {
+fn find<const SHIFT: bool>(kind: Type) -> Option<Run> {
     match kind {
-        Type::U32 => Some(unary::<Find<SHIFT>, u32, u32>(host)),
-        Type::S32 => Some(unary::<Find<SHIFT>, i32, u32>(host)),
-        Type::U64 => Some(unary::<Find<SHIFT>, u64, u32>(host)),
-        Type::S64 => Some(unary::<Find<SHIFT>, i64, u32>(host)),
+        Type::U32 => Some(rare_unary::<Find<SHIFT>, u32, u32>()),
+        Type::S32 => Some(rare_unary::<Find<SHIFT>, i32, u32>()),
+        Type::U64 => Some(rare_unary::<Find<SHIFT>, u64, u32>()),
+        Type::S64 => Some(rare_unary::<Find<SHIFT>, i64, u32>()),
         _ => None,
     }
 }
 
-fn extract(host: Host, kind: Type) -> Option<Run> {
+fn extract(kind: Type) -> Option<Run> {
     match kind {
-        Type::U32 => Some(ternary::<Extract, u32, u32, u32, u32>(host)),
-        Type::S32 => Some(ternary::<Extract, i32, u32, u32, i32>(host)),
-        Type::U64 => Some(ternary::<Extract, u64, u32, u32, u64>(host)),
-        Type::S64 => Some(ternary::<Extract, i64, u32, u32, i64>(host)),
+        Type::U32 => Some(rare_ternary::<Extract, u32, u32, u32, u32>()),
+        Type::S32 => Some(rare_ternary::<Extract, i32, u32, u32, i32>()),
+        Type::U64 => Some(rare_ternary::<Extract, u64, u32, u32, u64>()),
+        Type::S64 => Some(rare_ternary::<Extract, i64, u32, u32, i64>()),
         _ => None,
     }
 }
 
-fn mask(host: Host, kind: Type, clamp: bool, wrap: bool) -> Option<Run> {
+fn mask(kind: Type, clamp: bool, wrap: bool) -> Option<Run> {
     match (kind, clamp, wrap) {
-        (Type::B32, true, false) => Some(binary::<Mask<true>, u32, u32, u32>(host)),
-        (Type::B32, false, true) => Some(binary::<Mask<false>, u32, u32, u32>(host)),
+        (Type::B32, true, false) => Some(rare_binary::<Mask<true>, u32, u32, u32>()),
+        (Type::B32, false, true) => Some(rare_binary::<Mask<false>, u32, u32, u32>()),
         _ => None,
     }
 }
 
-fn extend(host: Host, kind: Type, clamp: bool, wrap: bool) -> Option<Run> {
+fn extend(kind: Type, clamp: bool, wrap: bool) -> Option<Run> {
     match (kind, clamp, wrap) {
-        (Type::U32, true, false) => Some(binary::<Extend<true>, u32, u32, u32>(host)),
-        (Type::S32, true, false) => Some(binary::<Extend<true>, i32, u32, i32>(host)),
-        (Type::U32, false, true) => Some(binary::<Extend<false>, u32, u32, u32>(host)),
-        (Type::S32, false, true) => Some(binary::<Extend<false>, i32, u32, i32>(host)),
+        (Type::U32, true, false) => Some(rare_binary::<Extend<true>, u32, u32, u32>()),
+        (Type::S32, true, false) => Some(rare_binary::<Extend<true>, i32, u32, i32>()),
+        (Type::U32, false, true) => Some(rare_binary::<Extend<false>, u32, u32, u32>()),
+        (Type::S32, false, true) => Some(rare_binary::<Extend<false>, i32, u32, i32>()),
         _ => None,
     }
 }

@@ -9,7 +9,9 @@ use crate::arithmetic::single::{canonical_wide, finished, flushed_if};
 use crate::decode::{Encoded, Modifiers, Site};
 use crate::error::LoadResult;
 use crate::program::{Family, Run};
-use crate::shapes::{Binary, Host, Ternary, Unary, binary, ternary, unary};
+use crate::shapes::{
+    Binary, Host, Ternary, Unary, binary, rare_binary, rare_ternary, ternary, unary,
+};
 use crate::syntax::Type;
 
 /// Subnormals are flushed, results held between 0 and 1.
@@ -59,12 +61,12 @@ impl Ternary<f64, f64, f64, f64> for Fma<false, false> {
 
 /// The form of an operation that flushes and holds as the instruction says.
 macro_rules! formed {
-    ($shape:ident, $name:ident, $host:expr, $flush:expr, $hold:expr; $($t:ty),+) => {
+    ($shape:ident $rare:ident, $name:ident, $host:expr, $flush:expr, $hold:expr; $($t:ty),+) => {
         match ($flush, $hold) {
             (false, false) => $shape::<$name<false, false>, $($t),+>($host),
             (true, false) => $shape::<$name<true, false>, $($t),+>($host),
-            (false, true) => $shape::<$name<false, true>, $($t),+>($host),
-            (true, true) => $shape::<$name<true, true>, $($t),+>($host),
+            (false, true) => $rare::<$name<false, true>, $($t),+>(),
+            (true, true) => $rare::<$name<true, true>, $($t),+>(),
         }
     };
 }
@@ -105,40 +107,33 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
 fn singles(host: Host, name: &str, rounding: Rounding, flush: bool, hold: bool) -> Option<Run> {
     if rounding != Rounding::Nearest {
         return Some(match name {
-            "add" => rounded::single::<Sum>(host, rounding),
-            "sub" => rounded::single::<Difference>(host, rounding),
-            "mul" => rounded::single::<Product>(host, rounding),
-            "fma" | "mad" => rounded::single::<ProductSum>(host, rounding),
+            "add" => rounded::single::<Sum>(rounding),
+            "sub" => rounded::single::<Difference>(rounding),
+            "mul" => rounded::single::<Product>(rounding),
+            "fma" | "mad" => rounded::single::<ProductSum>(rounding),
             _ => return None,
         });
     }
     Some(match name {
-        "add" => formed!(binary, Add, host, flush, hold; f32, f32, f32),
-        "sub" => formed!(binary, Sub, host, flush, hold; f32, f32, f32),
-        "mul" => formed!(binary, Mul, host, flush, hold; f32, f32, f32),
-        "fma" | "mad" => formed!(ternary, Fma, host, flush, hold; f32, f32, f32, f32),
+        "add" => formed!(binary rare_binary, Add, host, flush, hold; f32, f32, f32),
+        "sub" => formed!(binary rare_binary, Sub, host, flush, hold; f32, f32, f32),
+        "mul" => formed!(binary rare_binary, Mul, host, flush, hold; f32, f32, f32),
+        "fma" | "mad" => formed!(ternary rare_ternary, Fma, host, flush, hold; f32, f32, f32, f32),
         _ => return None,
     })
 }
 
 fn doubles(host: Host, name: &str, rounding: Rounding) -> Option<Run> {
-    fn nearest_or<F: Operation>(host: Host, rounding: Rounding, nearest: Run) -> Run {
-        if rounding == Rounding::Nearest { nearest } else { rounded::double::<F>(host) }
+    fn nearest_or<F: Operation>(rounding: Rounding, nearest: Run) -> Run {
+        if rounding == Rounding::Nearest { nearest } else { rounded::double::<F> }
     }
     Some(match name {
-        "add" => {
-            nearest_or::<Sum>(host, rounding, binary::<Add<false, false>, f64, f64, f64>(host))
+        "add" => nearest_or::<Sum>(rounding, binary::<Add<false, false>, f64, f64, f64>(host)),
+        "sub" => {
+            nearest_or::<Difference>(rounding, binary::<Sub<false, false>, f64, f64, f64>(host))
         }
-        "sub" => nearest_or::<Difference>(
-            host,
-            rounding,
-            binary::<Sub<false, false>, f64, f64, f64>(host),
-        ),
-        "mul" => {
-            nearest_or::<Product>(host, rounding, binary::<Mul<false, false>, f64, f64, f64>(host))
-        }
+        "mul" => nearest_or::<Product>(rounding, binary::<Mul<false, false>, f64, f64, f64>(host)),
         "fma" | "mad" => nearest_or::<ProductSum>(
-            host,
             rounding,
             ternary::<Fma<false, false>, f64, f64, f64, f64>(host),
         ),

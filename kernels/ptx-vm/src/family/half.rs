@@ -21,6 +21,8 @@ use crate::turn::Flow;
 const FLUSH: u32 = extreme::FLUSH;
 const HOLD: u32 = 32;
 const RELU: u32 = 64;
+/// There are two in a register; else the upper half stays 0.
+const PAIR: u32 = 128;
 
 /// A half-precision format.
 trait Half: 'static {
@@ -111,29 +113,18 @@ fn one<H: Half, F: Operation>(a: u16, b: u16, c: u16, detail: u32) -> u16 {
 }
 
 crate::run! {
-    fn single<H: Half, F: Operation>(turn, instruction, mask) {
+    fn halves<H: Half, F: Operation>(turn, instruction, mask) {
         let slots = instruction.operands;
-        let [a, b, c] = [slots[1], slots[2], slots[3]].map(|slot| turn.registers.get::<u16>(slot));
-        let mut out = [0u16; LANES];
-        for lane in 0..LANES {
-            out[lane] = one::<H, F>(a[lane], b[lane], c[lane], instruction.detail);
-        }
-        turn.registers.set(slots[0], mask, &out);
-        Ok(Flow::Next)
-    }
-}
-
-crate::run! {
-    fn pair<H: Half, F: Operation>(turn, instruction, mask) {
-        let slots = instruction.operands;
+        let detail = instruction.detail;
         let [a, b, c] = [slots[1], slots[2], slots[3]].map(|slot| turn.registers.get::<u32>(slot));
+        let keep = if detail & PAIR != 0 { u32::MAX } else { 0xffff };
         let mut out = [0u32; LANES];
         for lane in 0..LANES {
             let (x, y, z) = (a[lane], b[lane], c[lane]);
-            let low = one::<H, F>(x as u16, y as u16, z as u16, instruction.detail);
-            let high =
-                one::<H, F>((x >> 16) as u16, (y >> 16) as u16, (z >> 16) as u16, instruction.detail);
-            out[lane] = u32::from(low) | u32::from(high) << 16;
+            let low = one::<H, F>(x as u16, y as u16, z as u16, detail);
+            let [x, y, z] = [x, y, z].map(|x| (x >> 16) as u16);
+            let high = one::<H, F>(x, y, z, detail);
+            out[lane] = (u32::from(low) | u32::from(high) << 16) & keep;
         }
         turn.registers.set(slots[0], mask, &out);
         Ok(Flow::Next)
@@ -142,10 +133,8 @@ crate::run! {
 
 fn run<F: Operation>(host: Host, kind: Type) -> Option<Run> {
     Some(match kind {
-        Type::F16 => single::<F16, F>(host),
-        Type::Bf16 => single::<Bf16, F>(host),
-        Type::F16x2 => pair::<F16, F>(host),
-        Type::Bf16x2 => pair::<Bf16, F>(host),
+        Type::F16 | Type::F16x2 => halves::<F16, F>(host),
+        Type::Bf16 | Type::Bf16x2 => halves::<Bf16, F>(host),
         _ => return None,
     })
 }
@@ -168,7 +157,8 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
         _ => (None, 0),
     };
     let run = run.ok_or_else(|| site.wrong_type(kind))?;
-    let detail = detail(site, &mut modifiers, kind)?;
+    let pair = matches!(kind, Type::F16x2 | Type::Bf16x2);
+    let detail = detail(site, &mut modifiers, kind)? | u32::from(pair) * PAIR;
     modifiers.finish()?;
     let mut operands = site.typed(&[kind; 4][..=sources])?;
     operands.resize(4, operands[1]);

@@ -6,7 +6,7 @@ use crate::decode::{Encoded, Modifiers, Site};
 use crate::error::LoadResult;
 use crate::program::{Family, Run};
 use crate::registers::Lane;
-use crate::shapes::{Binary, Host, Ternary, Unary, binary, ternary, unary};
+use crate::shapes::{Binary, Host, Ternary, Unary, binary, rare_binary, rare_ternary, unary};
 use crate::syntax::Type;
 
 /// Calls `$body` with `$t` standing for the Rust type of an integer type of 16, 32 or 64 bits; `None` for other types.
@@ -143,9 +143,7 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
         "sub" => (2, sum(site, &mut modifiers, kind, false)),
         "min" => (2, extreme(site, &mut modifiers, kind, true)),
         "max" => (2, extreme(site, &mut modifiers, kind, false)),
-        "sad" => {
-            (3, with_integer!(kind, T => ternary::<SumOfDifferences, T, T, T, T>(site.host())))
-        }
+        "sad" => (3, with_integer!(kind, T => rare_ternary::<SumOfDifferences, T, T, T, T>())),
         "neg" if kind.is_signed() => (1, with_integer!(kind, T => unary::<Neg, T, T>(site.host()))),
         "abs" if kind.is_signed() => (1, with_integer!(kind, T => unary::<Abs, T, T>(site.host()))),
         _ => (0, None),
@@ -157,7 +155,7 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
 }
 
 /// Sums of either sign are the same bits.
-fn unsigned(kind: Type) -> Type {
+pub(super) fn unsigned(kind: Type) -> Type {
     match kind {
         Type::S16 => Type::U16,
         Type::S32 => Type::U32,
@@ -174,8 +172,8 @@ fn sum(
 ) -> Option<Run> {
     let host: Host = site.host();
     match (kind == Type::S32 && modifiers.take("sat"), add) {
-        (true, true) => Some(binary::<AddHeld, i32, i32, i32>(host)),
-        (true, false) => Some(binary::<SubHeld, i32, i32, i32>(host)),
+        (true, true) => Some(rare_binary::<AddHeld, i32, i32, i32>()),
+        (true, false) => Some(rare_binary::<SubHeld, i32, i32, i32>()),
         (false, true) => with_integer!(unsigned(kind), T => binary::<Add, T, T, T>(host)),
         (false, false) => with_integer!(unsigned(kind), T => binary::<Sub, T, T, T>(host)),
     }
@@ -189,8 +187,8 @@ fn extreme(
 ) -> Option<Run> {
     let host = site.host();
     match (kind == Type::S32 && modifiers.take("relu"), least) {
-        (true, true) => Some(binary::<MinPositive, i32, i32, i32>(host)),
-        (true, false) => Some(binary::<MaxPositive, i32, i32, i32>(host)),
+        (true, true) => Some(rare_binary::<MinPositive, i32, i32, i32>()),
+        (true, false) => Some(rare_binary::<MaxPositive, i32, i32, i32>()),
         (false, true) => with_integer!(kind, T => binary::<Min, T, T, T>(host)),
         (false, false) => with_integer!(kind, T => binary::<Max, T, T, T>(host)),
     }

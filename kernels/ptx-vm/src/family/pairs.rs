@@ -3,7 +3,7 @@
 use crate::decode::{Encoded, Modifiers, Site};
 use crate::error::LoadResult;
 use crate::program::{Family, Run};
-use crate::shapes::{Binary, Host, binary};
+use crate::shapes::{Binary, rare_binary};
 use crate::syntax::Type;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,8 +60,8 @@ halves! {
     MaxPositive = |a: u16, b: u16| (a as i16).max(b as i16).max(0) as u16;
 }
 
-fn each<F: Halves + 'static>(host: Host) -> Run {
-    binary::<Each<F>, u32, u32, u32>(host)
+fn each<F: Halves + 'static>() -> Run {
+    rare_binary::<Each<F>, u32, u32, u32>()
 }
 
 pub fn decode(
@@ -69,17 +69,16 @@ pub fn decode(
     mut modifiers: Modifiers<'_>,
     pair: Pair,
 ) -> LoadResult<()> {
-    let host = site.host();
     let signed = pair == Pair::Signed;
     let positive = signed && site.opcode() != "add" && modifiers.take("relu");
     let run = match (site.opcode(), signed, positive) {
-        ("add", ..) => each::<Add>(host),
-        ("min", false, _) => each::<Min>(host),
-        ("max", false, _) => each::<Max>(host),
-        ("min", true, false) => each::<MinSigned>(host),
-        ("max", true, false) => each::<MaxSigned>(host),
-        ("min", true, true) => each::<MinPositive>(host),
-        ("max", true, true) => each::<MaxPositive>(host),
+        ("add", ..) => each::<Add>(),
+        ("min", false, _) => each::<Min>(),
+        ("max", false, _) => each::<Max>(),
+        ("min", true, false) => each::<MinSigned>(),
+        ("max", true, false) => each::<MaxSigned>(),
+        ("min", true, true) => each::<MinPositive>(),
+        ("max", true, true) => each::<MaxPositive>(),
         (other, ..) => {
             return Err(site.error(format!("{other} does not exist for pairs of 16 bits")));
         }

@@ -1,12 +1,12 @@
 //! Products of integers: `mul mad mul24 mad24 dp4a dp2a`.
 
-use super::integer::with_integer;
+use super::integer::{unsigned, with_integer};
 use crate::arithmetic::integer::Integer;
 use crate::decode::{Encoded, Modifiers, Site};
 use crate::error::LoadResult;
 use crate::program::{Family, Run};
 use crate::registers::Lane;
-use crate::shapes::{Binary, Host, Ternary, binary, ternary};
+use crate::shapes::{Binary, Host, Ternary, binary, rare_binary, rare_ternary, ternary};
 use crate::syntax::Type;
 
 struct Low;
@@ -125,7 +125,7 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     let add = site.opcode().starts_with("mad");
     let (wide, run) = match site.opcode() {
         "mul" | "mad" => (modifiers.take("wide"), None),
-        _ => (false, by24(site, &mut modifiers, kind, add)),
+        _ => (false, by24(&mut modifiers, kind, add)),
     };
     let run = match run {
         Some(run) => Some(run),
@@ -179,6 +179,8 @@ fn halves(
 ) -> Option<Run> {
     let host = site.host();
     if modifiers.take("lo") {
+        // The lower half is the same with and without signs.
+        let kind = unsigned(kind);
         return match add {
             false => with_integer!(kind, T => binary::<Low, T, T, T>(host)),
             true => with_integer!(kind, T => ternary::<Low, T, T, T, T>(host)),
@@ -190,31 +192,25 @@ fn halves(
     match add {
         false => with_integer!(kind, T => binary::<High, T, T, T>(host)),
         true if kind == Type::S32 && modifiers.take("sat") => {
-            Some(ternary::<HighHeld, i32, i32, i32, i32>(host))
+            Some(rare_ternary::<HighHeld, i32, i32, i32, i32>())
         }
         true => with_integer!(kind, T => ternary::<High, T, T, T, T>(host)),
     }
 }
 
-fn by24(
-    site: &Site<'_, '_, '_>,
-    modifiers: &mut Modifiers<'_>,
-    kind: Type,
-    add: bool,
-) -> Option<Run> {
-    let host = site.host();
+fn by24(modifiers: &mut Modifiers<'_>, kind: Type, add: bool) -> Option<Run> {
     let (low, high) = (modifiers.take("lo"), modifiers.take("hi"));
     let held = add && high && kind == Type::S32 && modifiers.take("sat");
     Some(match (kind, add, low, high) {
-        (Type::S32, true, false, true) if held => ternary::<High24Held, i32, i32, i32, i32>(host),
-        (Type::U32, false, true, false) => binary::<Low24, u32, u32, u32>(host),
-        (Type::S32, false, true, false) => binary::<Low24, i32, i32, i32>(host),
-        (Type::U32, false, false, true) => binary::<High24, u32, u32, u32>(host),
-        (Type::S32, false, false, true) => binary::<High24, i32, i32, i32>(host),
-        (Type::U32, true, true, false) => ternary::<Low24, u32, u32, u32, u32>(host),
-        (Type::S32, true, true, false) => ternary::<Low24, i32, i32, i32, i32>(host),
-        (Type::U32, true, false, true) => ternary::<High24, u32, u32, u32, u32>(host),
-        (Type::S32, true, false, true) => ternary::<High24, i32, i32, i32, i32>(host),
+        (Type::S32, true, false, true) if held => rare_ternary::<High24Held, i32, i32, i32, i32>(),
+        (Type::U32, false, true, false) => rare_binary::<Low24, u32, u32, u32>(),
+        (Type::S32, false, true, false) => rare_binary::<Low24, i32, i32, i32>(),
+        (Type::U32, false, false, true) => rare_binary::<High24, u32, u32, u32>(),
+        (Type::S32, false, false, true) => rare_binary::<High24, i32, i32, i32>(),
+        (Type::U32, true, true, false) => rare_ternary::<Low24, u32, u32, u32, u32>(),
+        (Type::S32, true, true, false) => rare_ternary::<Low24, i32, i32, i32, i32>(),
+        (Type::U32, true, false, true) => rare_ternary::<High24, u32, u32, u32, u32>(),
+        (Type::S32, true, false, true) => rare_ternary::<High24, i32, i32, i32, i32>(),
         _ => return None,
     })
 }

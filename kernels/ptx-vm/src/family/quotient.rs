@@ -138,9 +138,9 @@ fn single(host: Host, name: &str, manner: Manner, flush: bool) -> Option<Run> {
         ("rsqrt", ..) => return None,
         ("rcp" | "sqrt", Manner::Full, _) => return None,
         (_, Manner::Rounded(rounding), _) if rounding != Rounding::Nearest => match name {
-            "div" => rounded::single::<Quotient>(host, rounding),
-            "rcp" => rounded::single::<Reciprocal>(host, rounding),
-            _ => rounded::single::<Root>(host, rounding),
+            "div" => rounded::single::<Quotient>(rounding),
+            "rcp" => rounded::single::<Reciprocal>(rounding),
+            _ => rounded::single::<Root>(rounding),
         },
         ("div", _, false) => binary::<Div<false>, f32, f32, f32>(host),
         ("div", _, true) => binary::<Div<true>, f32, f32, f32>(host),
@@ -153,8 +153,8 @@ fn single(host: Host, name: &str, manner: Manner, flush: bool) -> Option<Run> {
 }
 
 fn double(host: Host, name: &str, manner: Manner, flush: bool) -> Option<Run> {
-    fn nearest_or<F: Operation>(host: Host, rounding: Rounding, nearest: Run) -> Run {
-        if rounding == Rounding::Nearest { nearest } else { rounded::double::<F>(host) }
+    fn nearest_or<F: Operation>(rounding: Rounding, nearest: Run) -> Run {
+        if rounding == Rounding::Nearest { nearest } else { rounded::double::<F> }
     }
     let rounding = match (name, manner, flush) {
         ("rcp", Manner::Approximate, true) => return Some(unary::<RcpCoarse, f64, f64>(host)),
@@ -166,9 +166,9 @@ fn double(host: Host, name: &str, manner: Manner, flush: bool) -> Option<Run> {
         _ => return None,
     };
     Some(match name {
-        "div" => nearest_or::<Quotient>(host, rounding, binary::<Div<false>, f64, f64, f64>(host)),
-        "rcp" => nearest_or::<Reciprocal>(host, rounding, unary::<Rcp<false>, f64, f64>(host)),
-        "sqrt" => nearest_or::<Root>(host, rounding, unary::<Sqrt<false>, f64, f64>(host)),
+        "div" => nearest_or::<Quotient>(rounding, binary::<Div<false>, f64, f64, f64>(host)),
+        "rcp" => nearest_or::<Reciprocal>(rounding, unary::<Rcp<false>, f64, f64>(host)),
+        "sqrt" => nearest_or::<Root>(rounding, unary::<Sqrt<false>, f64, f64>(host)),
         _ => return None,
     })
 }

@@ -1,6 +1,5 @@
 //! Comparisons of two numbers: which there are, and the few relations that all others are turned or negated forms of.
 
-use crate::arithmetic::half::{from_bf16, from_f16};
 use crate::arithmetic::single::flushed;
 use crate::shapes::Relation;
 
@@ -15,6 +14,7 @@ pub struct Comparison {
 
 /// The relations there is code for. A NaN stands in none but `Unordered`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Basis {
     Equal,
     Less,
@@ -33,6 +33,16 @@ pub enum Sort {
     Unsigned,
     /// `equ ... geu num nan`
     Float,
+}
+
+impl Basis {
+    const ALL: [Basis; 5] =
+        [Basis::Equal, Basis::Less, Basis::LessEqual, Basis::Different, Basis::Unordered];
+
+    /// The basis with this number (`as u8`).
+    pub fn from_number(number: u8) -> Basis {
+        Self::ALL[usize::from(number) % Self::ALL.len()]
+    }
 }
 
 impl Comparison {
@@ -125,30 +135,23 @@ impl<F: Relation<f32>> Relation<f32> for Flushed<F> {
     }
 }
 
-/// The bits of halves.
-pub struct OfF16<F>(std::marker::PhantomData<F>);
-/// The same, subnormals counting as zeros.
-pub struct OfFlushedF16<F>(std::marker::PhantomData<F>);
-pub struct OfBf16<F>(std::marker::PhantomData<F>);
-
-impl<F: Relation<f32>> Relation<u16> for OfF16<F> {
-    #[inline(always)]
-    fn holds(a: u16, b: u16) -> bool {
-        F::holds(from_f16(a), from_f16(b))
-    }
+/// Which lanes' numbers stand in which relation: all that comparisons of halves are made of.
+#[derive(Debug, Clone, Copy)]
+pub struct Order {
+    pub less: u32,
+    pub equal: u32,
+    pub unordered: u32,
 }
 
-impl<F: Relation<f32>> Relation<u16> for OfFlushedF16<F> {
-    #[inline(always)]
-    fn holds(a: u16, b: u16) -> bool {
-        let flushed = |bits: u16| if bits & 0x7c00 == 0 { bits & 0x8000 } else { bits };
-        F::holds(from_f16(flushed(a)), from_f16(flushed(b)))
-    }
-}
-
-impl<F: Relation<f32>> Relation<u16> for OfBf16<F> {
-    #[inline(always)]
-    fn holds(a: u16, b: u16) -> bool {
-        F::holds(from_bf16(a), from_bf16(b))
+impl Order {
+    /// The lanes in which `basis` holds.
+    pub fn lanes(self, basis: Basis) -> u32 {
+        match basis {
+            Basis::Equal => self.equal,
+            Basis::Less => self.less,
+            Basis::LessEqual => self.less | self.equal,
+            Basis::Different => !(self.equal | self.unordered),
+            Basis::Unordered => self.unordered,
+        }
     }
 }

@@ -5,10 +5,10 @@ use crate::arithmetic::exact::Number;
 use crate::arithmetic::format::{Format, Rounding};
 use crate::arithmetic::single::{finished, flushed_if};
 use crate::decode::Modifiers;
-use crate::program::Run;
+use crate::error::Checked;
+use crate::program::{Instruction, Run};
 use crate::registers::LANES;
-use crate::shapes::Host;
-use crate::turn::Flow;
+use crate::turn::{Flow, Turn};
 
 /// Subnormals are flushed, results held between 0 and 1 (`detail` of [`single`]).
 pub const FLUSH: u32 = 1;
@@ -152,47 +152,51 @@ impl Direction for Up {
     }
 }
 
-crate::run! {
-    fn singles<F: Operation, D: Direction>(turn, instruction, mask) {
-        let flush = instruction.detail & FLUSH != 0;
-        let hold = instruction.detail & HOLD != 0;
-        let slots = instruction.operands;
-        let [a, b, c] = [slots[1], slots[2], slots[3]].map(|slot| turn.registers.get::<f32>(slot));
-        let mut out = [0f32; LANES];
-        for lane in 0..LANES {
-            let [a, b, c] = [a[lane], b[lane], c[lane]].map(|x| flushed_if(flush, x));
-            let rounded = D::round(F::pair(a, b, c), F::positive(a, b, c));
-            out[lane] = finished(rounded, flush, hold);
-        }
-        turn.registers.set(slots[0], mask, &out);
-        Ok(Flow::Next)
+fn singles<F: Operation, D: Direction>(
+    turn: &mut Turn<'_>,
+    instruction: &Instruction,
+    mask: u32,
+) -> Checked<Flow> {
+    let flush = instruction.detail & FLUSH != 0;
+    let hold = instruction.detail & HOLD != 0;
+    let slots = instruction.operands;
+    let [a, b, c] = [slots[1], slots[2], slots[3]].map(|slot| turn.registers.get::<f32>(slot));
+    let mut out = [0f32; LANES];
+    for lane in 0..LANES {
+        let [a, b, c] = [a[lane], b[lane], c[lane]].map(|x| flushed_if(flush, x));
+        let rounded = D::round(F::pair(a, b, c), F::positive(a, b, c));
+        out[lane] = finished(rounded, flush, hold);
     }
+    turn.registers.set(slots[0], mask, &out);
+    Ok(Flow::Next)
 }
 
 /// Single precision in a direction other than to nearest; operands `d, a, b, c`, `detail` of [`FLUSH`] and [`HOLD`].
-pub fn single<F: Operation>(host: Host, rounding: Rounding) -> Run {
+pub fn single<F: Operation>(rounding: Rounding) -> Run {
     match rounding {
-        Rounding::Down => singles::<F, Down>(host),
-        Rounding::Up => singles::<F, Up>(host),
-        _ => singles::<F, Zero>(host),
+        Rounding::Down => singles::<F, Down>,
+        Rounding::Up => singles::<F, Up>,
+        _ => singles::<F, Zero>,
     }
 }
 
-crate::run! {
-    /// Double precision, rounded as `detail` says; operands `d, a, b, c`.
-    pub fn double<F: Operation>(turn, instruction, mask) {
-        let rounding = Rounding::from_number(instruction.detail as u8);
-        let slots = instruction.operands;
-        let [a, b, c] = [slots[1], slots[2], slots[3]].map(|slot| turn.registers.get::<u64>(slot));
-        let mut out = [0u64; LANES];
-        for lane in (0..LANES).filter(|lane| mask >> lane & 1 == 1) {
-            let [a, b, c] = [a[lane], b[lane], c[lane]].map(|bits| Format::F64.number(bits));
-            let number = F::number(a, b, c, rounding == Rounding::Down);
-            out[lane] = Format::F64.bits(number, rounding, false);
-        }
-        turn.registers.set(slots[0], mask, &out);
-        Ok(Flow::Next)
+/// Double precision, rounded as `detail` says; operands `d, a, b, c`.
+pub fn double<F: Operation>(
+    turn: &mut Turn<'_>,
+    instruction: &Instruction,
+    mask: u32,
+) -> Checked<Flow> {
+    let rounding = Rounding::from_number(instruction.detail as u8);
+    let slots = instruction.operands;
+    let [a, b, c] = [slots[1], slots[2], slots[3]].map(|slot| turn.registers.get::<u64>(slot));
+    let mut out = [0u64; LANES];
+    for lane in (0..LANES).filter(|lane| mask >> lane & 1 == 1) {
+        let [a, b, c] = [a[lane], b[lane], c[lane]].map(|bits| Format::F64.number(bits));
+        let number = F::number(a, b, c, rounding == Rounding::Down);
+        out[lane] = Format::F64.bits(number, rounding, false);
     }
+    turn.registers.set(slots[0], mask, &out);
+    Ok(Flow::Next)
 }
 
 /// Takes `.rn`, `.rz`, `.rm` or `.rp`.

@@ -5,7 +5,7 @@ use crate::decode::{Encoded, Site};
 use crate::error::LoadResult;
 use crate::program::{Family, Run};
 use crate::registers::{LANES, Lane};
-use crate::shapes::{Binary, Host, Ternary, binary, lanes_where, ternary};
+use crate::shapes::{Binary, Host, Ternary, binary, lanes_where, rare_ternary};
 use crate::syntax::Type;
 use crate::turn::Flow;
 
@@ -85,19 +85,18 @@ macro_rules! by_sign {
 
 by_sign!(u16, u32, u64);
 
-fn by_width<F, C: Lane>(host: Host, kind: Type) -> Run
+fn by_width<F, C: Lane>(kind: Type) -> Run
 where
     F: Ternary<u16, u16, C, u16> + Ternary<u32, u32, C, u32> + Ternary<u64, u64, C, u64> + 'static,
 {
     match kind.bytes() {
-        2 => ternary::<F, u16, u16, C, u16>(host),
-        4 => ternary::<F, u32, u32, C, u32>(host),
-        _ => ternary::<F, u64, u64, C, u64>(host),
+        2 => rare_ternary::<F, u16, u16, C, u16>(),
+        4 => rare_ternary::<F, u32, u32, C, u32>(),
+        _ => rare_ternary::<F, u64, u64, C, u64>(),
     }
 }
 
 fn by_sign(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
-    let host = site.host();
     let mut modifiers = site.modifiers();
     let condition = modifiers.take_last_type()?;
     let kind = modifiers.take_last_type()?;
@@ -105,9 +104,9 @@ fn by_sign(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     modifiers.finish()?;
     let run = match condition {
         _ if !selectable(kind) => return Err(site.wrong_type(kind)),
-        Type::S32 => by_width::<BySign, i32>(host, kind),
-        Type::F32 if flush => by_width::<ByFlushedSign, f32>(host, kind),
-        Type::F32 => by_width::<BySign, f32>(host, kind),
+        Type::S32 => by_width::<BySign, i32>(kind),
+        Type::F32 if flush => by_width::<ByFlushedSign, f32>(kind),
+        Type::F32 => by_width::<BySign, f32>(kind),
         other => return Err(site.wrong_type(other)),
     };
     let operands = site.typed(&[kind, kind, kind, condition])?;

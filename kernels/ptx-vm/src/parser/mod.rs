@@ -7,6 +7,7 @@ mod block;
 mod body;
 mod constant;
 mod function;
+mod initial;
 mod labels;
 mod module;
 mod operand;

@@ -1,6 +1,6 @@
 //! Module scope: header, variables, functions, files, and the debug sections that are skipped.
 
-use crate::error::{LoadError, LoadResult};
+use crate::error::LoadResult;
 use crate::lexer::Kind;
 use crate::syntax::{Immediate, Module};
 
@@ -98,24 +98,12 @@ fn file(unit: &mut Unit<'_>) -> LoadResult<()> {
 
 /// `.section .debug_info { ... }`: skipped up to its brace.
 fn section(unit: &mut Unit<'_>) -> LoadResult<()> {
-    let opened = unit.tokens.next();
+    unit.tokens.next();
     if unit.tokens.dotted().is_none() {
         return Err(unit.tokens.expected("the name of a section"));
     }
     unit.tokens.next();
-    unit.tokens.mark(b'{')?;
-    let mut depth = 1u64;
-    while depth > 0 {
-        match unit.tokens.next().kind {
-            Kind::Mark(b'{') => depth += 1,
-            Kind::Mark(b'}') => depth -= 1,
-            Kind::End => {
-                return Err(LoadError::new(opened.line, "expected `}` at the end of the section"));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
+    unit.tokens.skip_block(b'{', b'}', b"")
 }
 
 fn linked(unit: &mut Unit<'_>) -> LoadResult<()> {

@@ -85,6 +85,27 @@ impl<'a> Tokens<'a> {
         Err(self.expected(&format!("`{}`", mark as char)))
     }
 
+    /// Moves over `open`, all that stands inside and the `close` that belongs to it; `stops` cannot stand inside.
+    pub fn skip_block(&mut self, open: u8, close: u8, stops: &[u8]) -> LoadResult<()> {
+        let opened = self.line();
+        self.mark(open)?;
+        let mut depth = 1u64;
+        while depth > 0 {
+            match self.next().kind {
+                Kind::Mark(mark) if mark == open => depth += 1,
+                Kind::Mark(mark) if mark == close => depth -= 1,
+                Kind::Mark(mark) if !stops.contains(&mark) => {}
+                Kind::Mark(_) | Kind::End => {
+                    let (open, close) = (open as char, close as char);
+                    let message = format!("expected `{close}` to the `{open}` of this line");
+                    return Err(LoadError::new(opened, message));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     pub fn word(&mut self, what: &str) -> LoadResult<&'a str> {
         if self.peek().kind != Kind::Word {
             return Err(self.expected(what));

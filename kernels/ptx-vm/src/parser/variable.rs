@@ -1,10 +1,10 @@
-//! Variables and formal parameters: space, type, alignment, extent, initial values.
+//! Variables and formal parameters: space, type, alignment, extent.
 
 use crate::error::{LoadError, LoadResult};
-use crate::lexer::Kind;
-use crate::syntax::{Immediate, Initial, Space, Symbol, Type, Variable};
+use crate::syntax::{Space, Type, Variable};
 
 use super::constant;
+use super::initial;
 use super::unit::Unit;
 
 /// What stands between the space and the name: `.align 16 .b8`.
@@ -24,7 +24,7 @@ pub(super) fn statement<'a>(unit: &mut Unit<'a>, external: bool) -> LoadResult<V
         let mut variable = declarator(unit, head)?;
         variable.external = external;
         if unit.tokens.eat_mark(b'=') {
-            initialise(unit, &mut variable)?;
+            initial::values(unit, &mut variable)?;
         }
         check_extent(&variable)?;
         variables.push(variable);
@@ -113,23 +113,8 @@ fn alignment(unit: &mut Unit<'_>) -> LoadResult<u32> {
 
 /// `.attribute(.managed)`, `.attribute(.unified(1, 2))`: where the driver keeps it, of no account here.
 pub(super) fn attribute(unit: &mut Unit<'_>) -> LoadResult<()> {
-    let opened = unit.tokens.next();
-    unit.tokens.mark(b'(')?;
-    let mut depth = 1u64;
-    while depth > 0 {
-        match unit.tokens.next().kind {
-            Kind::Mark(b'(') => depth += 1,
-            Kind::Mark(b')') => depth -= 1,
-            Kind::End | Kind::Mark(b';' | b'{' | b'}') => {
-                return Err(LoadError::new(
-                    opened.line,
-                    "expected `)` at the end of the attribute",
-                ));
-            }
-            _ => {}
-        }
-    }
-    Ok(())
+    unit.tokens.next();
+    unit.tokens.skip_block(b'(', b')', b";{}")
 }
 
 /// Name and extent: `x`, `x[4]`, `x[2][8]`, `x[]`.
@@ -166,88 +151,4 @@ fn check_extent(variable: &Variable<'_>) -> LoadResult<()> {
     let message =
         format!("expected the extent of `{name}`, which is neither .extern nor initialised");
     Err(LoadError::new(variable.line, message))
-}
-
-/// The values behind `=`.
-fn initialise(unit: &mut Unit<'_>, variable: &mut Variable<'_>) -> LoadResult<()> {
-    let space = variable.space;
-    if !matches!(space, Space::Global | Space::Constant) || variable.external {
-        let what = "no initial value: only .global and .const variables defined here have one";
-        return Err(unit.tokens.expected(what));
-    }
-    if !unit.tokens.eat_mark(b'{') {
-        variable.initial.push(initial(unit, variable.element)?);
-    } else if !unit.tokens.eat_mark(b'}') {
-        values(unit, variable)?;
-    }
-    if variable.length == 0 {
-        variable.length = variable.initial.len() as u64;
-    }
-    Ok(())
-}
-
-fn values(unit: &mut Unit<'_>, variable: &mut Variable<'_>) -> LoadResult<()> {
-    loop {
-        if unit.tokens.is_mark(b'{') {
-            return Err(unit.refused("{", "write the initial values of an array in one list"));
-        }
-        let fits = variable.length == 0 || (variable.initial.len() as u64) < variable.length;
-        if !fits {
-            let what = format!("at most {} initial values", variable.length);
-            return Err(unit.tokens.expected(&what));
-        }
-        variable.initial.push(initial(unit, variable.element)?);
-        if !unit.tokens.eat_mark(b',') {
-            return unit.tokens.mark(b'}');
-        }
-    }
-}
-
-/// `3`, `0f3F800000`, `x+4`, `generic(x)+4`, `0xFF00(generic(x)+4)`.
-fn initial(unit: &mut Unit<'_>, element: Type) -> LoadResult<Initial> {
-    let token = unit.tokens.peek();
-    if constant::begins(&unit.tokens) {
-        let value = constant::immediate(&mut unit.tokens)?;
-        if !unit.tokens.eat_mark(b'(') {
-            return Ok(Initial::Value(value));
-        }
-        let byte = (0..8).find(|byte| value == Immediate::Integer(0xff << (8 * byte)));
-        let byte = byte.ok_or_else(|| {
-            unit.tokens.expected_at(token, "a mask of one byte of an address, such as 0xFF00")
-        })?;
-        let (symbol, offset, generic) = address(unit)?;
-        unit.tokens.mark(b')')?;
-        return Ok(Initial::AddressByte { symbol, offset, generic, byte });
-    }
-    let (symbol, offset, generic) = address(unit)?;
-    if element.bytes() != 8 {
-        return Err(unit.tokens.expected_at(token, "a constant or an element of 8 bytes"));
-    }
-    Ok(Initial::Address { symbol, offset, generic })
-}
-
-/// `x+4` or `generic(x)+4`: what is meant, the offset, whether `generic` stands there.
-fn address(unit: &mut Unit<'_>) -> LoadResult<(Symbol, i64, bool)> {
-    const WHAT: &str = "a constant or the address of a variable or function";
-    let line = unit.tokens.line();
-    let name = unit.tokens.word(WHAT)?;
-    let generic = name == "generic" && unit.tokens.eat_mark(b'(');
-    let symbol = if generic {
-        let line = unit.tokens.line();
-        let inner = unit.tokens.word("the name of a variable or function")?;
-        unit.tokens.mark(b')')?;
-        find(unit, inner, line)?
-    } else {
-        find(unit, name, line)?
-    };
-    Ok((symbol, constant::offset(&mut unit.tokens)?, generic))
-}
-
-fn find(unit: &Unit<'_>, name: &str, line: u32) -> LoadResult<Symbol> {
-    unit.find(name).ok_or_else(|| {
-        LoadError::new(
-            line,
-            format!("`{name}` is not declared: no variable or function before this"),
-        )
-    })
 }

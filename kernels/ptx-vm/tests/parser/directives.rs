@@ -84,8 +84,8 @@ fn sections_are_skipped() {
         ".section .debug_info { .b8 1,2\n{ x: } .b64 $L__x+12\n.b32 .debug_abbrev } .global .b8 a;";
     let text = format!("{HEADER}{section}");
     assert_eq!(accepted(&text).variables.len(), 1);
-    let message = "expected `}` at the end of the section";
-    assert_refused(&format!("{HEADER}\n.section .debug_info\n{{ {{ }}\n"), 5, message);
+    let message = "expected `}` to the `{` of this line";
+    assert_refused(&format!("{HEADER}\n.section .debug_info\n{{ {{ }}\n"), 6, message);
     assert_directive_refused(".section { }", "expected the name of a section, found `{`");
     assert_directive_refused(".section .x .y", "expected `{`, found `.y`");
 }

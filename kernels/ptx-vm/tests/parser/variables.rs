@@ -48,7 +48,7 @@ fn space_type_extent_and_alignment() {
 fn attributes_are_skipped() {
     let text = ".global .attribute(.managed) .align 4 .u32 a = 5; .global .attribute(.unified(1, 2)) .u32 b;";
     assert_variables(text, |variables| assert_eq!(variables.len(), 2));
-    let message = "expected `)` at the end of the attribute";
+    let message = "expected `)` to the `(` of this line";
     assert_directive_refused(".global .attribute(.managed .u32 a;", message);
     assert_directive_refused(".global .attribute .u32 a;", "expected `(`, found `.u32`");
 }
@@ -57,7 +57,7 @@ fn attributes_are_skipped() {
 fn initial_values() {
     let text =
         ".global .b32 a[4] = {1, -2, 0f3F800000}; .const .f64 b = 0.5; .global .u8 c[] = {7, 8, 9};
-        .global .b8 d[2] = {}; .global .f32 e = (1 + 2);";
+        .global .b8 d[2] = {}; .global .b32 e = (1 + 2);";
     assert_variables(text, |variables| {
         let value = |bits: i64| Initial::Value(Immediate::Integer(bits as u64));
         let one = Initial::Value(Immediate::F32(0x3f80_0000));
@@ -69,6 +69,45 @@ fn initial_values() {
         assert_eq!(variables[3].initial, []);
         assert_eq!(variables[4].initial, [value(3)]);
     });
+}
+
+#[test]
+fn initial_values_fit_their_elements() {
+    for (kind, values) in [
+        ("b8", "255, -128"),
+        ("s8", "255, -128"),
+        ("u16", "65535, -32768"),
+        ("s32", "4294967295, -2147483648"),
+        ("u64", "18446744073709551615, -9223372036854775808"),
+        ("b32", "0f3F800000"),
+        ("b64", "0d3FF0000000000000, 1.5"),
+        ("f32", "0f3F800000, 1.5"),
+        ("f64", "0d3FF0000000000000, 0f3F800000"),
+    ] {
+        assert_variables(&format!(".global .{kind} a[] = {{{values}}};"), |variables| {
+            assert_eq!(variables[0].initial.len(), values.split(',').count());
+        });
+    }
+    for (kind, name, found) in [
+        ("b8", "B8", "256"),
+        ("u8", "U8", "1.5"),
+        ("u16", "U16", "65536"),
+        ("s32", "S32", "4294967296"),
+        ("f32", "F32", "1"),
+        ("f64", "F64", "1"),
+        ("b32", "B32", "1.5"),
+        ("b64", "B64", "0f3F800000"),
+        ("f16", "F16", "0"),
+        ("bf16x2", "Bf16x2", "1.5"),
+    ] {
+        let message = format!("expected a value for an element of type {name}, found `{found}`");
+        assert_directive_refused(&format!(".global .{kind} a = {found};"), &message);
+    }
+    for (kind, found) in [("B8", -129i64), ("S16", -32769), ("U32", -2147483649)] {
+        let message = format!("expected a value for an element of type {kind}, found `-`");
+        let kind = kind.to_lowercase();
+        assert_directive_refused(&format!(".global .{kind} a = {found};"), &message);
+    }
 }
 
 #[test]

@@ -58,6 +58,11 @@ const PROCEDURES: &[Procedure] = procedures! {
     cuTensorMapReplaceAddress cuThreadExchangeStreamCaptureMode
 };
 
+/// Names and addresses of all exported functions of the driver.
+pub fn procedures() -> impl Iterator<Item = (&'static str, *const c_void)> {
+    PROCEDURES.iter().map(|(name, procedure)| (*name, procedure()))
+}
+
 /// The function a name stands for. Callers leave `_v2` away and mean it where there is one, as `cuda.h` does.
 fn find(name: &str) -> Option<*const c_void> {
     let by_name = |name: &str| PROCEDURES.iter().find(|(n, _)| *n == name);

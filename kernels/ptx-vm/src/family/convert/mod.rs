@@ -75,19 +75,24 @@ fn conversion(
         (Some(Modifier::Float(rounding)), None, Some(_)) => (rounding, false),
         (_, None, Some(_)) => return refuse("needs .rn, .rz, .rm or .rp"),
         (Some(Modifier::Integer(rounding)), Some(a), Some(b)) if a == b => (rounding, true),
-        (Some(Modifier::Float(rounding)), Some(_), Some(_)) if narrow || to.pair => {
-            (rounding, false)
+        // Of a bf16 to something wider a rounding may be asked for; the result is exact.
+        (Some(Modifier::Float(rounding)), Some(a), Some(_))
+            if narrow || to.pair || a == Format::BF16 =>
+        {
+            (if narrow || to.pair { rounding } else { Rounding::Nearest }, false)
         }
-        (None, Some(_), Some(_)) if !narrow => (Rounding::Nearest, false),
+        (None, Some(_), Some(_)) if !narrow && !to.pair => (Rounding::Nearest, false),
         (None, ..) => return refuse("needs a rounding"),
         (Some(_), ..) => return refuse("takes no such rounding"),
     };
     if rounding.0 == Rounding::Away && to.float() != Some(Format::TF32) {
         return refuse(".rna is for tf32");
     }
-    kind::permitted(from, to, rounding.0, flags)
-        .map_err(|what| format!("cvt to {to} from {from}: {what}"))?;
-    Ok(Conversion { from, to, rounding: rounding.0, integral: rounding.1, flags })
+    let (rounding, integral) = rounding;
+    match kind::permitted(from, to, rounding, flags) {
+        Ok(()) => Ok(Conversion { from, to, rounding, integral, flags }),
+        Err(what) => refuse(what),
+    }
 }
 
 fn single(site: &mut Site<'_, '_, '_>, conversion: Conversion) -> LoadResult<()> {
