@@ -1,35 +1,39 @@
 //! Training steps take no memory: forward, backward, norm and update of small graphs under an
 //! allocator that counts, in a binary of its own so that nothing else runs.
-//!
-//! The gemm crate takes a packing buffer and a few flags for each large product and gives them back.
-//! That is outside our hands, so a graph with products may allocate exactly what its products do
-//! when they are called alone.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crformer::cpu::activation::Activation;
-use crformer::cpu::gemm::{Matrix, MatrixMut, multiply, multiply_here};
 use crformer::error::Result;
 use crformer::exec::cpu::CpuSession;
 use crformer::exec::{Session, Slot, Values};
 use crformer::graph::{Graph, Initial, Origin, Reverse, TensorId};
 use crformer::op::Op;
 use crformer::op::add::Add;
+use crformer::op::avg_pool::AvgPool;
 use crformer::op::concat::Concat;
 use crformer::op::contract::{Kind, TensorType};
+use crformer::op::conv::Conv;
+use crformer::op::cross_attention::CrossAttention;
+use crformer::op::cross_entropy::CrossEntropy;
 use crformer::op::dropout::Dropout;
 use crformer::op::embedding::Embedding;
+use crformer::op::image_patches::ImagePatches;
 use crformer::op::layer_norm::LayerNorm;
 use crformer::op::linear::Linear;
 use crformer::op::masked_mean::MaskedMean;
 use crformer::op::mse::Mse;
+use crformer::op::patch_merging::PatchMerging;
+use crformer::op::resize::Resize;
 use crformer::op::scaled_add::ScaledAdd;
+use crformer::op::self_attention::SelfAttention;
 use crformer::op::slice::Slice;
+use crformer::op::softmax_weighted_sum::SoftmaxWeightedSum;
 use crformer::op::transpose::Transpose;
 use crformer::op::weighted_sum::WeightedSum;
+use crformer::op::window_attention::WindowAttention;
 use crformer::optim::adamw::{Decay, Rate, Update};
-use crformer::write::Write;
 
 /// The system's allocator, counting requests.
 struct Counting;
@@ -73,6 +77,7 @@ fn requests(body: impl FnOnce()) -> usize {
 const ROWS: usize = 300;
 const CHANNELS: usize = 160;
 const HIDDEN: usize = 2 * CHANNELS;
+const WORDS: usize = 7;
 
 /// A graph under construction; nodes and parameters are numbered.
 struct Builder(Graph);
@@ -93,6 +98,17 @@ impl Builder {
         self.add(LayerNorm { eps: 1e-5 }, &inputs)
     }
 
+    fn linear(
+        &mut self,
+        inp: TensorId,
+        channels: usize,
+        outputs: usize,
+        activation: Activation,
+    ) -> Result<TensorId> {
+        let inputs = [inp, self.parameter([outputs, channels])?, self.parameter([outputs])?];
+        self.add(Linear { activation, bias: true, residual: false, packed: false }, &inputs)
+    }
+
     fn loss(mut self, a: TensorId, b: TensorId) -> Result<(Graph, TensorId)> {
         let mask = self.0.input("mask", TensorType::index([2, 7]))?;
         let a = self.add(MaskedMean { masked: true }, &[a, mask])?;
@@ -105,7 +121,7 @@ impl Builder {
 }
 
 /// Every operation of plain loops.
-fn without_products() -> Result<(Graph, TensorId)> {
+fn plain_loops() -> Result<(Graph, TensorId)> {
     let mut b = Builder(Graph::new());
     let tokens = b.0.input("tokens", TensorType::index([2, ROWS]))?;
     let tables = [tokens, b.parameter([50, CHANNELS])?, b.parameter([ROWS, CHANNELS])?];
@@ -125,65 +141,64 @@ fn without_products() -> Result<(Graph, TensorId)> {
     b.loss(placed, scaled)
 }
 
-/// One linear layer with GELU: five products in a step that goes backward twice.
-fn with_products() -> Result<(Graph, TensorId)> {
+/// Linear layers with every epilogue.
+fn linear_layers() -> Result<(Graph, TensorId)> {
     let mut b = Builder(Graph::new());
     let x = b.0.input("x", TensorType::activation([2, ROWS, CHANNELS]))?;
     let normal = b.norm(x)?;
-    let inputs = [normal, b.parameter([HIDDEN, CHANNELS])?, b.parameter([HIDDEN])?];
-    let linear =
-        Linear { activation: Activation::Gelu, bias: true, residual: false, by_input: false };
-    let hidden = b.add(linear, &inputs)?;
-    let start = HIDDEN - CHANNELS;
-    let part = b.add(Slice { axis: 2, start, len: CHANNELS }, &[hidden])?;
-    b.loss(part, normal)
+    let gelu = b.linear(normal, CHANNELS, HIDDEN, Activation::Gelu)?;
+    let relu = b.linear(gelu, HIDDEN, CHANNELS, Activation::Relu)?;
+    let inputs = [relu, b.parameter([CHANNELS, CHANNELS])?, b.parameter([CHANNELS])?, normal];
+    let (activation, bias, residual, packed) = (Activation::None, true, true, false);
+    let last = b.add(Linear { activation, bias, residual, packed }, &inputs)?;
+    b.loss(last, normal)
 }
 
-/// The products of a step of [`with_products`], alone.
-struct Products {
-    inp: Vec<f32>,
-    weight: Vec<f32>,
-    out: Vec<f32>,
-    dinp: Vec<f32>,
-    dweight: Vec<f32>,
+/// Attention of a sequence to itself and to words.
+fn attention() -> Result<(Graph, TensorId)> {
+    let mut b = Builder(Graph::new());
+    let x = b.0.input("x", TensorType::activation([2, ROWS, CHANNELS]))?;
+    let words = b.0.input("words", TensorType::activation([2, WORDS, CHANNELS]))?;
+    let mask = b.0.input("sequence_mask", TensorType::index([2, ROWS]))?;
+    let word_mask = b.0.input("word_mask", TensorType::index([2, WORDS]))?;
+    let qkv = b.linear(x, CHANNELS, 3 * CHANNELS, Activation::None)?;
+    let attended = b.add(SelfAttention { heads: 4, masked: true }, &[qkv, mask])?;
+    let key_value = b.linear(words, CHANNELS, 2 * CHANNELS, Activation::None)?;
+    let heads = CrossAttention { heads: 4, masked: true };
+    let crossed = b.add(heads, &[attended, key_value, word_mask])?;
+    let keys = b.linear(words, CHANNELS, CHANNELS, Activation::None)?;
+    let values = b.linear(words, CHANNELS, CHANNELS, Activation::None)?;
+    let summed = b.add(SoftmaxWeightedSum {}, &[crossed, keys, values, word_mask])?;
+    b.loss(summed, attended)
 }
 
-impl Products {
-    fn new() -> Self {
-        Self {
-            inp: vec![0.5; 2 * ROWS * CHANNELS],
-            weight: vec![0.5; HIDDEN * CHANNELS],
-            out: vec![0.5; 2 * ROWS * HIDDEN],
-            dinp: vec![0.5; 2 * ROWS * CHANNELS],
-            dweight: vec![0.5; HIDDEN * CHANNELS],
-        }
-    }
-
-    fn step(&mut self) {
-        let rows = 2 * ROWS;
-        let inp = Matrix::new(&self.inp, rows, CHANNELS);
-        let weight = Matrix::new(&self.weight, HIDDEN, CHANNELS);
-        multiply(MatrixMut::new(&mut self.out, rows, HIDDEN), Write::Set, inp, weight.t());
-        let dpre = Matrix::new(&self.out, rows, HIDDEN);
-        for write in [Write::Set, Write::Add] {
-            let (dinp, dweight) = (&mut self.dinp, &mut self.dweight);
-            multiply(MatrixMut::new(dinp, rows, CHANNELS), Write::Set, dpre, weight);
-            multiply(MatrixMut::new(dweight, HIDDEN, CHANNELS), write, dpre.t(), inp);
-        }
-    }
-}
-
-/// The gemm crate keeps one buffer for each thread, taken at its first product.
-fn first_product_of_this_thread() {
-    let (a, mut out) = (vec![0.0f32; 100 * 100], vec![0.0; 100 * 100]);
-    let (lhs, rhs) = (Matrix::new(&a, 100, 100).t(), Matrix::new(&a, 100, 100).t());
-    multiply_here(MatrixMut::new(&mut out, 100, 100), Write::Set, 1.0, lhs, rhs);
+/// A picture and the maps made of it.
+fn maps() -> Result<(Graph, TensorId)> {
+    let mut b = Builder(Graph::new());
+    let image = b.0.input("image", TensorType::activation([2, 3, 96, 96]))?;
+    let mask = b.0.input("mask", TensorType::index([2, 48, 48]))?;
+    let patches = b.add(ImagePatches { patch: 4 }, &[image])?;
+    let map = b.linear(patches, 48, CHANNELS, Activation::None)?;
+    let qkv = b.linear(map, CHANNELS, 3 * CHANNELS, Activation::None)?;
+    let inputs = [qkv, b.parameter([3 * CHANNELS])?, b.parameter([81, 4])?];
+    let attended = b.add(WindowAttention { heads: 4, window: 5, shift: 2 }, &inputs)?;
+    let merged = b.add(PatchMerging {}, &[attended])?;
+    let pooled = b.add(AvgPool {}, &[merged])?;
+    let resized = Resize { height: 24, width: 24, align_corners: true };
+    let large = b.add(resized, &[pooled])?;
+    let inputs = [large, b.parameter([24, 4 * CHANNELS, 3, 3])?, b.parameter([24])?];
+    let narrow = b.add(Conv {}, &inputs)?;
+    let logits = b.linear(narrow, 24, 2, Activation::None)?;
+    let entropy = b.add(CrossEntropy { class_weights: [0.9, 1.1] }, &[logits, mask])?;
+    let loss = b.add(WeightedSum { weights: vec![0.5] }, &[entropy])?;
+    b.0.output(loss);
+    Ok((b.0, loss))
 }
 
 /// A session whose parameters and inputs hold numbers.
-fn session(graph: &Graph, loss: TensorId) -> Result<CpuSession<f32>> {
-    let reverse = Reverse::new(graph, loss, |_| true)?;
-    let mut session = CpuSession::new(graph.clone(), Some(reverse), 1);
+fn session(graph: &Graph, loss: TensorId, trains: bool) -> Result<CpuSession<f32>> {
+    let reverse = if trains { Some(Reverse::new(graph, loss, |_| true)?) } else { None };
+    let mut session = CpuSession::new(graph.clone(), reverse, 1);
     for (id, tensor) in graph.tensors() {
         let len = tensor.of.shape.len();
         if tensor.of.kind == Kind::Index {
@@ -211,27 +226,35 @@ const STEPS: usize = 10;
 
 /// Requests of `STEPS` steps after two others.
 fn of_training((graph, loss): (Graph, TensorId)) -> usize {
-    let mut session = session(&graph, loss).expect("a session");
+    let mut session = session(&graph, loss, true).expect("a session");
     let rates = vec![Rate { learning_rate: 1e-3, decay: 0.1 }; session.trained().len()];
     (1..=2).for_each(|step| train(&mut session, step, &rates));
     requests(|| (3..3 + STEPS as u64).for_each(|step| train(&mut session, step, &rates)))
 }
 
-fn of_products() -> usize {
-    let mut products = Products::new();
-    products.step();
-    requests(|| (0..STEPS).for_each(|_| products.step()))
+/// Requests of `STEPS` inferences, whose weights are packed, after one other.
+fn of_inference((graph, loss): (Graph, TensorId)) -> usize {
+    let mut session = session(&graph, loss, false).expect("a session");
+    session.forward(1);
+    requests(|| (2..2 + STEPS as u64).for_each(|step| session.forward(step)))
 }
 
 fn main() {
     for threads in [1, 2] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
-        pool.broadcast(|_| first_product_of_this_thread());
-        let plain = pool.install(|| of_training(without_products().expect("a graph")));
-        assert_eq!(plain, 0, "{threads} threads: {plain} requests in {STEPS} steps");
-        let graph = pool.install(|| of_training(with_products().expect("a graph")));
-        let products = pool.install(of_products);
-        println!("{threads} threads, {STEPS} steps: 0 requests without products, {graph} with");
-        assert_eq!(graph, products, "{threads} threads: requests of the graph, of its products");
+        for (name, graph) in [
+            ("plain loops", plain_loops()),
+            ("linear layers", linear_layers()),
+            ("attention", attention()),
+            ("maps", maps()),
+        ] {
+            let graph = graph.expect("a graph");
+            let training = pool.install(|| of_training(graph.clone()));
+            let inference = pool.install(|| of_inference(graph));
+            println!(
+                "{name}, {threads} threads, {STEPS} steps: {training} and {inference} requests"
+            );
+            assert_eq!((training, inference), (0, 0), "{name}, {threads} threads: requests");
+        }
     }
 }

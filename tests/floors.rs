@@ -17,9 +17,8 @@ const FLOORS: [&[&str]; 8] = [
 ];
 
 /// Foreign crates that only these files name.
-const DOORS: [(&str, &[&str]); 10] = [
+const DOORS: [(&str, &[&str]); 9] = [
     ("cudarc::", &["cuda/device.rs"]),
-    ("gemm::", &["cpu/gemm.rs"]),
     ("libloading::", &["cuda/library.rs"]),
     ("pulp::", &["cpu/simd.rs"]),
     ("image::", &["data/image.rs"]),

@@ -3,8 +3,9 @@
 pub mod activation;
 pub mod attention;
 pub mod columns;
-pub mod gemm;
+pub mod element;
 pub mod interpolation;
+pub mod product;
 pub mod rows;
 pub mod scratch;
 pub mod simd;

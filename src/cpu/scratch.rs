@@ -1,4 +1,7 @@
 //! Memory for one thread's intermediate results: grows to the largest request, is never given back.
+//!
+//! It is [`RESERVE`] from the first request on, so that which thread does what does not decide
+//! whether a pass takes memory.
 
 use std::cell::RefCell;
 
@@ -8,6 +11,10 @@ use crate::scalar::Scalar;
 #[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C, align(64))]
 struct Line([u64; 8]);
+
+/// Bytes of a thread's memory: a product's packed blocks and an attention's tile take less, at the
+/// paper's sizes, than half of it in `f32`.
+const RESERVE: usize = 4 << 20;
 
 thread_local! {
     static LINES: RefCell<Vec<Line>> = const { RefCell::new(Vec::new()) };
@@ -19,9 +26,14 @@ pub fn with_scratch<S: Scalar, R>(len: usize, body: impl FnOnce(&mut [S]) -> R) 
     let mut lines = LINES.with_borrow_mut(std::mem::take);
     let needed = (len * size_of::<S>()).div_ceil(size_of::<Line>());
     if lines.len() < needed {
-        lines.resize(needed, Line([0; 8]));
+        lines.resize(needed.max(RESERVE / size_of::<Line>()), Line([0; 8]));
     }
     let result = body(&mut bytemuck::cast_slice_mut(&mut lines)[..len]);
     LINES.set(lines);
     result
+}
+
+/// Takes this thread's memory, if it has none yet.
+pub fn reserve() {
+    with_scratch(1, |_: &mut [f32]| ());
 }

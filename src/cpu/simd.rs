@@ -22,20 +22,36 @@ pub fn with_simd<W: WithSimd>(body: W) -> W::Output {
     pulp::Arch::new().dispatch(body)
 }
 
+/// A cache of a core, the first the nearest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Level {
+    First,
+    Second,
+}
+
 /// Asks for the cache lines of `values[at..at + len]`, which will be read soon, to be brought into
 /// the second-level cache. Out of bounds it does nothing of consequence.
 #[inline(always)]
 pub fn prefetch<T>(values: &[T], at: usize, len: usize) {
     const LINE: usize = 64;
-    let start = values.as_ptr().wrapping_add(at).cast::<i8>();
+    let start = values.as_ptr().wrapping_add(at);
     for offset in (0..len * size_of::<T>()).step_by(LINE) {
-        #[cfg(target_arch = "x86_64")]
-        // SAFETY: a prefetch only hints at an address; it needs no valid memory there.
-        unsafe {
-            use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_T1>(start.wrapping_add(offset));
-        }
-        #[cfg(not(target_arch = "x86_64"))]
-        let _ = (start, offset);
+        prefetch_line(Level::Second, start.wrapping_byte_add(offset));
     }
+}
+
+/// Asks for the cache line at `at`, which need not be memory of ours.
+#[inline(always)]
+pub fn prefetch_line<T>(level: Level, at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch only hints at an address; it needs no valid memory there.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _MM_HINT_T1, _mm_prefetch};
+        match level {
+            Level::First => _mm_prefetch::<_MM_HINT_T0>(at.cast()),
+            Level::Second => _mm_prefetch::<_MM_HINT_T1>(at.cast()),
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (level, at);
 }

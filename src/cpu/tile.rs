@@ -1,10 +1,11 @@
 //! Products of matrices small enough for the caches, blocks of the result held in registers.
 //!
-//! No packing, no threads: for the inside of attention, where the gemm crate's own packing costs
-//! as much as the product. Every element is summed over the inner extent in order.
+//! No packing, no threads: for the inside of attention, where packing would cost as much as the
+//! product. Every element is summed over the inner extent in order.
 
 use std::any::TypeId;
 
+use super::element::Element;
 use super::simd::{Simd, WithSimd, vectorised, with_simd};
 use crate::scalar::Scalar;
 
@@ -132,46 +133,6 @@ pub fn pieces<const N: usize, S>(mut memory: &mut [S], lengths: [usize; N]) -> [
         memory = rest;
         piece
     })
-}
-
-/// A number with the vectors it is computed in.
-trait Element: Scalar {
-    type Vector<M: Simd>: Copy;
-
-    fn splat<M: Simd>(simd: M, x: Self) -> Self::Vector<M>;
-    /// `a * b + c`, rounded once.
-    fn fused<M: Simd>(
-        simd: M,
-        a: Self::Vector<M>,
-        b: Self::Vector<M>,
-        c: Self::Vector<M>,
-    ) -> Self::Vector<M>;
-}
-
-impl Element for f32 {
-    type Vector<M: Simd> = M::f32s;
-
-    #[inline(always)]
-    fn splat<M: Simd>(simd: M, x: f32) -> M::f32s {
-        simd.splat_f32s(x)
-    }
-    #[inline(always)]
-    fn fused<M: Simd>(simd: M, a: M::f32s, b: M::f32s, c: M::f32s) -> M::f32s {
-        simd.mul_add_f32s(a, b, c)
-    }
-}
-
-impl Element for f64 {
-    type Vector<M: Simd> = M::f64s;
-
-    #[inline(always)]
-    fn splat<M: Simd>(simd: M, x: f64) -> M::f64s {
-        simd.splat_f64s(x)
-    }
-    #[inline(always)]
-    fn fused<M: Simd>(simd: M, a: M::f64s, b: M::f64s, c: M::f64s) -> M::f64s {
-        simd.mul_add_f64s(a, b, c)
-    }
 }
 
 /// A product whose extents have been checked against its memory.

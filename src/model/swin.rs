@@ -27,7 +27,7 @@ pub fn patch_embedding(scope: &mut Scope, config: &Config, image: TensorId) -> R
         let weight = scope.parameter("weight", [width, 3, patch, patch], fan)?;
         let bias = scope.parameter("bias", [width], Initial::Constant(0.0))?;
         let op =
-            Linear { activation: Activation::None, bias: true, residual: false, by_input: false };
+            Linear { activation: Activation::None, bias: true, residual: false, packed: false };
         scope.add("", op, &[patches, weight, bias])?
     };
     layer_norm(&mut scope, "norm", projected, EPS)
@@ -65,7 +65,7 @@ fn merge(scope: &mut Scope, config: &Config, stage: usize, inp: TensorId) -> Res
     let (inputs, outputs) = (4 * config.stage_width(stage - 1), config.stage_width(stage));
     let mut scope = scope.child("reduction");
     let weight = scope.parameter("weight", [outputs, inputs], fan_in(inputs))?;
-    let op = Linear { activation: Activation::None, bias: false, residual: false, by_input: false };
+    let op = Linear { activation: Activation::None, bias: false, residual: false, packed: false };
     scope.add("", op, &[normed, weight])
 }
 
@@ -117,6 +117,6 @@ fn linear_with_bias(scope: &mut Scope, inp: TensorId, outputs: usize) -> Result<
     let channels = scope.channels(inp);
     let weight = scope.parameter("weight", [outputs, channels], fan_in(channels))?;
     let bias = scope.parameter("bias", [outputs], Initial::Constant(0.0))?;
-    let op = Linear { activation: Activation::None, bias: true, residual: false, by_input: false };
+    let op = Linear { activation: Activation::None, bias: true, residual: false, packed: false };
     Ok(Projection { out: scope.add("", op, &[inp, weight, bias])?, bias })
 }

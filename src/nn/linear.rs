@@ -21,7 +21,7 @@ pub fn linear(
     let channels = scope.channels(inp);
     let weight = scope.parameter("weight", [outputs, channels], fan_in(channels))?;
     let bias = scope.parameter("bias", [outputs], Initial::Constant(0.0))?;
-    let op = Linear { activation, bias: true, residual: false, by_input: false };
+    let op = Linear { activation, bias: true, residual: false, packed: false };
     scope.add("", op, &[inp, weight, bias])
 }
 
@@ -53,7 +53,7 @@ pub fn linear_onto(
     let channels = scope.channels(inp);
     let weight = scope.parameter("weight", [outputs, channels], fan_in(channels))?;
     let bias = scope.parameter("bias", [outputs], Initial::Constant(0.0))?;
-    let op = Linear { activation: Activation::None, bias: true, residual: true, by_input: false };
+    let op = Linear { activation: Activation::None, bias: true, residual: true, packed: false };
     scope.add("added", op, &[inp, weight, bias, residual.to])
 }
 

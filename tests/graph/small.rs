@@ -76,18 +76,12 @@ impl Draw {
             0 => {
                 let inputs = [a, self.weight()?, self.parameter([channels])?];
                 let activation = Activation::Gelu;
-                self.add(
-                    Linear { activation, bias: true, residual: false, by_input: false },
-                    &inputs,
-                )
+                self.add(Linear { activation, bias: true, residual: false, packed: false }, &inputs)
             }
             1 => {
                 let inputs = [a, self.weight()?, b];
                 let activation = Activation::None;
-                self.add(
-                    Linear { activation, bias: false, residual: true, by_input: false },
-                    &inputs,
-                )
+                self.add(Linear { activation, bias: false, residual: true, packed: false }, &inputs)
             }
             2 => {
                 let inputs = [a, self.parameter([channels])?, self.parameter([channels])?];

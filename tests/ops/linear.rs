@@ -1,6 +1,7 @@
 //! The linear layer with every epilogue.
 
 use crformer::cpu::activation::Activation;
+use crformer::cpu::product::{Matrix, Panels};
 use crformer::cuda::precision::Precision;
 use crformer::op::linear::Linear;
 
@@ -57,7 +58,7 @@ fn every_epilogue() {
             if residual && activation != Activation::None {
                 continue;
             }
-            let op = Linear { activation, bias, residual, by_input: false };
+            let op = Linear { activation, bias, residual, packed: false };
             check(&format!("{op:?}"), 5, 7, 3, op);
         }
     }
@@ -71,13 +72,13 @@ fn on_a_device() {
             if residual && activation != Activation::None {
                 continue;
             }
-            let op = Linear { activation, bias, residual, by_input: false };
+            let op = Linear { activation, bias, residual, packed: false };
             let parameters: &[usize] = if bias { &[1, 2] } else { &[1] };
             let case = device_case(&format!("{op:?}"), [5, 7, 3], op);
             case.check_on_device_against(parameters, naive_backward);
         }
     }
-    let op = Linear { activation: Activation::Gelu, bias: true, residual: false, by_input: false };
+    let op = Linear { activation: Activation::Gelu, bias: true, residual: false, packed: false };
     for sizes in [[1, 1, 1], [1, 64, 8], [130, 40, 24], [67, 72, 136], [3, 301, 129]] {
         let case = device_case(&format!("{sizes:?}"), sizes, op.clone());
         case.check_on_device_against(&[1, 2], naive_backward);
@@ -87,7 +88,7 @@ fn on_a_device() {
 /// The weight's gradient as a sum of parts of the rows.
 #[test]
 fn more_rows_than_a_part_on_a_device() {
-    let op = Linear { activation: Activation::None, bias: true, residual: true, by_input: false };
+    let op = Linear { activation: Activation::None, bias: true, residual: true, packed: false };
     let case = device_case("1100 rows", [1100, 24, 20], op);
     case.check_on_device_against(&[1, 2], naive_backward);
 }
@@ -155,14 +156,14 @@ fn device_case(name: &str, [rows, channels, outputs]: [usize; 3], op: Linear) ->
 
 #[test]
 fn one_row_one_channel() {
-    let op = Linear { activation: Activation::Gelu, bias: true, residual: false, by_input: false };
+    let op = Linear { activation: Activation::Gelu, bias: true, residual: false, packed: false };
     check("1 x 1", 1, 1, 1, op.clone());
     check("1 channel", 33, 1, 17, op);
 }
 
 #[test]
 fn more_rows_than_a_chunk() {
-    let op = Linear { activation: Activation::Gelu, bias: true, residual: false, by_input: false };
+    let op = Linear { activation: Activation::Gelu, bias: true, residual: false, packed: false };
     let inputs = vec![
         Input::normal([2500, 9], 1.0, 1),
         Input::normal([31, 9], 0.3, 2),
@@ -177,7 +178,7 @@ fn more_rows_than_a_chunk() {
 
 #[test]
 fn a_weight_of_four_extents_is_a_matrix() {
-    let op = Linear { activation: Activation::None, bias: true, residual: false, by_input: false };
+    let op = Linear { activation: Activation::None, bias: true, residual: false, packed: false };
     let inputs = vec![
         Input::normal([3, 12], 1.0, 1),
         Input::normal([5, 3, 2, 2], 0.3, 2),
@@ -186,29 +187,27 @@ fn a_weight_of_four_extents_is_a_matrix() {
     Case::new("patch projection", op.clone(), inputs).check(|inputs| naive(&op, inputs));
 }
 
-/// A session without backward pass stores weights transposed: the same layer, forward only.
+/// A session without backward pass stores weights packed: the same layer, forward only.
 #[test]
-fn a_transposed_weight() {
-    let op = Linear { activation: Activation::Gelu, bias: true, residual: false, by_input: true };
-    let straight = Linear { by_input: false, ..op.clone() };
-    let inputs = vec![
+fn a_packed_weight() {
+    let op = Linear { activation: Activation::Gelu, bias: true, residual: false, packed: true };
+    let straight = Linear { packed: false, ..op.clone() };
+    let mut inputs = vec![
         Input::normal([33, 7], 1.0, 1),
-        Input::normal([5, 7], 0.3, 2),
-        Input::normal([5], 1.0, 3),
+        Input::normal([67, 7], 0.3, 2),
+        Input::normal([67], 1.0, 3),
     ];
     let want = naive(&straight, &inputs);
-    let mut turned = inputs;
-    let weight = turned[1].real.clone();
-    for (o, i) in (0..5).flat_map(|o| (0..7).map(move |i| (o, i))) {
-        turned[1].real[i * 5 + o] = weight[o * 7 + i];
-    }
-    Case::new("transposed", op, turned).check_forward(&want);
+    let mut packed = vec![f64::NAN; Panels::<f64>::len(7, 67)];
+    Panels::pack(Matrix::new(&inputs[1].real, 67, 7).t(), &mut packed);
+    inputs[1].real = packed;
+    Case::new("packed", op, inputs).check_forward(&want);
 }
 
 #[test]
 fn wrong_inputs_are_named() {
     use crformer::op::contract::{Operation, TensorType};
-    let op = Linear { activation: Activation::None, bias: true, residual: false, by_input: false };
+    let op = Linear { activation: Activation::None, bias: true, residual: false, packed: false };
     let (inp, weight) = (TensorType::activation([4, 8]), TensorType::activation([3, 7]));
     let bias = TensorType::activation([3]);
     let error = op.signature(&[&inp, &weight, &bias]).expect_err("8 channels against 7 columns");

@@ -19,8 +19,6 @@ mod cross_entropy;
 mod dropout;
 /// Sum of three table rows for each token
 mod embedding;
-/// Products have the same bits with any number of threads.
-mod gemm;
 /// Pictures cut into patches.
 mod image_patches;
 /// `(inp - mean) rstd weight + bias`
@@ -33,6 +31,8 @@ mod masked_mean;
 mod mse;
 /// Neighbouring pixels side by side.
 mod patch_merging;
+/// Matrix products of every layout, what follows them, the same bits with any number of threads.
+mod product;
 /// Bilinear resizing.
 mod resize;
 /// `alpha a + b`

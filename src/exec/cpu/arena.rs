@@ -5,8 +5,16 @@ use std::cell::UnsafeCell;
 use crate::graph::Place;
 use crate::scalar::Scalar;
 
+/// Bytes that the arena begins at a multiple of: a cache line, and the widest vector.
+const ALIGNMENT: usize = 64;
+
 /// Memory whose pieces are handed out by place. It is one allocation for the session's life.
-pub(super) struct Arena<S>(Box<[UnsafeCell<S>]>);
+pub(super) struct Arena<S> {
+    cells: Box<[UnsafeCell<S>]>,
+    /// The first element that is handed out.
+    first: usize,
+    len: usize,
+}
 
 // SAFETY: shared access needs the promises of `shared` and `exclusive`.
 unsafe impl<S: Sync> Sync for Arena<S> {}
@@ -14,19 +22,24 @@ unsafe impl<S: Sync> Sync for Arena<S> {}
 impl<S: Scalar> Arena<S> {
     pub(super) fn new(len: usize) -> Self {
         // Zeroed memory comes from the system untouched; cells made one by one would touch it.
-        let zeros = Box::into_raw(vec![S::ZERO; len].into_boxed_slice());
+        // Memory asked for with an alignment would be cleared by hand, so the first line is found in
+        // one that has some more.
+        let spare = ALIGNMENT / size_of::<S>();
+        let zeros = Box::into_raw(vec![S::ZERO; len + spare].into_boxed_slice());
         // SAFETY: a cell has the layout of what it holds, and the box was just given up.
-        Self(unsafe { Box::from_raw(zeros as *mut [UnsafeCell<S>]) })
+        let cells = unsafe { Box::from_raw(zeros as *mut [UnsafeCell<S>]) };
+        let first = cells.as_ptr().align_offset(ALIGNMENT).min(spare);
+        Self { cells, first, len }
     }
 
     pub(super) fn len(&self) -> usize {
-        self.0.len()
+        self.len
     }
 
     fn range(&self, place: Place) -> (usize, usize) {
         let (start, len) = (place.offset / size_of::<S>(), place.len / size_of::<S>());
-        assert!(start + len <= self.len(), "a place beyond the arena");
-        (start, len)
+        assert!(start + len <= self.len, "a place beyond the arena");
+        (self.first + start, len)
     }
 
     pub(super) fn get(&self, place: Place) -> &[S] {
@@ -44,7 +57,7 @@ impl<S: Scalar> Arena<S> {
     pub(super) unsafe fn shared(&self, place: Place) -> &[S] {
         let (start, len) = self.range(place);
         // SAFETY: in bounds; the caller's promise.
-        unsafe { std::slice::from_raw_parts(self.0.as_ptr().add(start).cast(), len) }
+        unsafe { std::slice::from_raw_parts(self.cells.as_ptr().add(start).cast(), len) }
     }
 
     /// # Safety
@@ -53,6 +66,6 @@ impl<S: Scalar> Arena<S> {
     pub(super) unsafe fn exclusive(&self, place: Place) -> &mut [S] {
         let (start, len) = self.range(place);
         // SAFETY: in bounds; the caller's promise.
-        unsafe { std::slice::from_raw_parts_mut(self.0.as_ptr().add(start) as *mut S, len) }
+        unsafe { std::slice::from_raw_parts_mut(self.cells.as_ptr().add(start) as *mut S, len) }
     }
 }

@@ -1,23 +1,27 @@
-//! Weights stored the way the CPU's products read them fastest, where nothing else reads them.
+//! Where parameters lie, and weights stored the way the CPU's products read them fastest, where
+//! nothing else reads them.
 
+use crate::cpu::product::{Matrix, Panels};
 use crate::graph::{Graph, Origin, TensorId};
 use crate::op::Op;
 use crate::op::linear::Linear;
+use crate::scalar::Scalar;
+use crate::shape::Shape;
 
-/// Turns every linear layer to a transposed weight, where the weight is a parameter that only
-/// linear layers read as a weight. Says for each tensor whether it is stored transposed.
-pub(super) fn transpose_weights(graph: &mut Graph) -> Vec<bool> {
-    let mut transposed: Vec<bool> = graph.tensors().map(|(id, _)| is_weight(graph, id)).collect();
+/// Turns every linear layer to a packed weight, where the weight is a parameter that only linear
+/// layers read as a weight. Says for each tensor whether it is stored packed.
+pub(super) fn pack_weights(graph: &mut Graph) -> Vec<bool> {
+    let mut packed: Vec<bool> = graph.tensors().map(|(id, _)| is_weight(graph, id)).collect();
     for index in 0..graph.nodes().len() {
         let node = &graph.nodes()[index];
         let Op::Linear(linear) = &node.op else { continue };
         let weight = node.inputs[1].index();
-        if transposed[weight] {
-            let turned = Linear { by_input: true, ..linear.clone() };
-            transposed[weight] = graph.replace(index, turned).is_ok();
+        if packed[weight] {
+            let turned = Linear { packed: true, ..linear.clone() };
+            packed[weight] = graph.replace(index, turned).is_ok();
         }
     }
-    transposed
+    packed
 }
 
 fn is_weight(graph: &Graph, tensor: TensorId) -> bool {
@@ -30,16 +34,45 @@ fn is_weight(graph: &Graph, tensor: TensorId) -> bool {
     parameter && readers.peek().is_some() && readers.all(as_weight)
 }
 
-/// Writes the transposed of the `rows x cols` matrix `from`.
-pub(super) fn transpose<T: Copy>(from: &[T], rows: usize, cols: usize, to: &mut [T]) {
-    const TILE: usize = 32;
-    for first_row in (0..rows).step_by(TILE) {
-        for first_col in (0..cols).step_by(TILE) {
-            for col in first_col..(first_col + TILE).min(cols) {
-                for row in first_row..(first_row + TILE).min(rows) {
-                    to[col * rows + row] = from[row * cols + col];
-                }
-            }
+/// Elements that a packed weight takes.
+pub(super) fn packed_len(weight: &Shape) -> usize {
+    let (outputs, inputs) = matrix(weight);
+    Panels::<f32>::len(inputs, outputs)
+}
+
+/// Packs a weight that lies as its shape says.
+pub(super) fn pack<S: Scalar>(weight: &Shape, straight: &[S], packed: &mut [S]) {
+    let (outputs, inputs) = matrix(weight);
+    Panels::pack(Matrix::new(straight, outputs, inputs).t(), packed);
+}
+
+/// The packed weight as its shape says.
+pub(super) fn unpack<S: Scalar>(weight: &Shape, packed: &[S]) -> Vec<S> {
+    let (outputs, inputs) = matrix(weight);
+    let mut straight = vec![S::ZERO; outputs * inputs];
+    Panels::new(packed, inputs, outputs).unpack_transposed(&mut straight);
+    straight
+}
+
+/// Rows and columns of a weight: its first extent, and all others.
+fn matrix(shape: &Shape) -> (usize, usize) {
+    let rows = shape.extents()[0];
+    (rows, shape.len() / rows.max(1))
+}
+
+/// Where each parameter that has a `len` begins, and how many numbers there are in all.
+pub(super) fn lay_out(
+    graph: &Graph,
+    len: impl Fn(TensorId) -> Option<usize>,
+) -> (Vec<Option<usize>>, usize) {
+    const ALIGNMENT: usize = 16;
+    let mut at = vec![None; graph.tensors().count()];
+    let mut end = 0;
+    for (id, _) in graph.parameters() {
+        if let Some(len) = len(id) {
+            at[id.index()] = Some(end);
+            end += len.next_multiple_of(ALIGNMENT);
         }
     }
+    (at, end)
 }

@@ -6,9 +6,10 @@ mod layout;
 
 use arena::Arena;
 pub use inspect::NodeTime;
-use layout::{transpose, transpose_weights};
+use layout::{lay_out, pack, pack_weights, packed_len, unpack};
 
 use super::session::{Session, Slot, Values, ValuesMut};
+use crate::cpu::scratch;
 use crate::error::{Error, Result};
 use crate::graph::plan::Widths;
 use crate::graph::{Graph, Node, Origin, Place, Plan, Reverse, TensorId};
@@ -17,7 +18,6 @@ use crate::optim::adamw::{Rate, State, Update};
 use crate::optim::grad_norm;
 use crate::rng::Philox;
 use crate::scalar::Scalar;
-use crate::shape::Shape;
 use crate::write::Write;
 
 /// A graph with its memory on the CPU, computed in `S`.
@@ -29,7 +29,7 @@ pub struct CpuSession<S> {
     arena: Arena<S>,
     indices: Vec<Vec<i32>>,
     /// Parameters one after the other; where each begins is in `parameter_at`.
-    parameters: Vec<S>,
+    parameters: Arena<S>,
     parameter_at: Vec<Option<usize>>,
     trained: Vec<TensorId>,
     /// Gradients and moments of the trained parameters; where each begins is in `gradient_at`.
@@ -37,8 +37,8 @@ pub struct CpuSession<S> {
     first_moments: Vec<S>,
     second_moments: Vec<S>,
     gradient_at: Vec<Option<usize>>,
-    /// Weights that lie transposed in `parameters`.
-    transposed: Vec<bool>,
+    /// Weights that lie packed in `parameters`.
+    packed: Vec<bool>,
     norm_workspace: Vec<S>,
 }
 
@@ -46,9 +46,9 @@ impl<S: Scalar> CpuSession<S> {
     /// Plans `graph` and takes its memory; `seed` keys the random numbers of dropout. Without
     /// `reverse` nothing is kept for a backward pass.
     pub fn new(mut graph: Graph, reverse: Option<Reverse>, seed: u64) -> Self {
-        let transposed = match reverse {
+        let packed = match reverse {
             Some(_) => vec![false; graph.tensors().count()],
-            None => transpose_weights(&mut graph),
+            None => pack_weights(&mut graph),
         };
         let widths = Widths { activation: size_of::<S>(), statistic: size_of::<S>() };
         let plan = Plan::new(&graph, reverse.as_ref(), widths);
@@ -56,8 +56,13 @@ impl<S: Scalar> CpuSession<S> {
             panic!("the plan puts {a:?} and {b:?} in one place");
         }
         let has_gradient = |t| reverse.as_ref().is_some_and(|r: &Reverse| r.has_gradient(t));
-        let (parameter_at, parameters_len) = lay_out(&graph, |_| true);
-        let (gradient_at, gradients_len) = lay_out(&graph, has_gradient);
+        let stored = |t: TensorId| match packed[t.index()] {
+            true => packed_len(graph.shape(t)),
+            false => graph.shape(t).len(),
+        };
+        let (parameter_at, parameters_len) = lay_out(&graph, |t| Some(stored(t)));
+        let gradient = |t| has_gradient(t).then(|| graph.shape(t).len());
+        let (gradient_at, gradients_len) = lay_out(&graph, gradient);
         let trained: Vec<TensorId> =
             graph.parameters().map(|(id, _)| id).filter(|&id| has_gradient(id)).collect();
         let longest = trained.iter().map(|&t| graph.shape(t).len()).max().unwrap_or(0);
@@ -68,7 +73,7 @@ impl<S: Scalar> CpuSession<S> {
         let mut session = Self {
             indices: indices.collect(),
             arena: Arena::new(plan.arena_len / size_of::<S>()),
-            parameters: vec![S::ZERO; parameters_len],
+            parameters: Arena::new(parameters_len),
             gradients: Arena::new(gradients_len),
             first_moments: vec![S::ZERO; gradients_len],
             second_moments: vec![S::ZERO; gradients_len],
@@ -80,8 +85,10 @@ impl<S: Scalar> CpuSession<S> {
             parameter_at,
             trained,
             gradient_at,
-            transposed,
+            packed,
         };
+        // What a thread would take at its first operation, so that no pass takes memory.
+        rayon::broadcast(|_| scratch::reserve());
         session.write_constants();
         session
     }
@@ -106,11 +113,8 @@ impl<S: Scalar> CpuSession<S> {
     }
 
     fn operand(&self, tensor: TensorId) -> Operand<'_, S> {
-        match (self.parameter_at[tensor.index()], self.plan.value(tensor)) {
-            (Some(start), _) => {
-                let len = self.graph.shape(tensor).len();
-                Operand::Real(&self.parameters[start..start + len])
-            }
+        match (self.parameter(tensor), self.plan.value(tensor)) {
+            (Some(place), _) => Operand::Real(self.parameters.get(place)),
             // SAFETY: the plan gives everything that is alive at one step a place of its own
             // (checked when the session was made), and a pass writes only places of its step.
             (None, Some(place)) => Operand::Real(unsafe { self.arena.shared(place) }),
@@ -176,10 +180,18 @@ impl<S: Scalar> CpuSession<S> {
         });
     }
 
+    /// Where a parameter's numbers lie in `parameters`.
+    fn parameter(&self, tensor: TensorId) -> Option<Place> {
+        let start = self.parameter_at[tensor.index()]?;
+        let shape = self.graph.shape(tensor);
+        let len = if self.packed[tensor.index()] { packed_len(shape) } else { shape.len() };
+        Some(elements::<S>(start, len))
+    }
+
     fn parameter_gradient(&self, tensor: TensorId) -> Option<Place> {
         let start = self.gradient_at[tensor.index()]?;
         let len = self.graph.shape(tensor).len();
-        Some(Place { offset: start * size_of::<S>(), len: len * size_of::<S>() })
+        Some(elements::<S>(start, len))
     }
 
     fn seed_gradient(&mut self, loss: TensorId, seed: f64) {
@@ -190,19 +202,18 @@ impl<S: Scalar> CpuSession<S> {
 
     fn slot(&self, tensor: TensorId, slot: Slot) -> Result<&[S]> {
         let len = self.graph.shape(tensor).len();
-        let of_parameter = |values, at: &[Option<usize>]| -> Option<&[S]> {
-            let values: &Vec<S> = values;
-            at[tensor.index()].map(|start| &values[start..start + len])
-        };
+        let moment = self.gradient_at[tensor.index()].map(|start| start..start + len);
         let found = match slot {
-            Slot::Value => of_parameter(&self.parameters, &self.parameter_at)
-                .or_else(|| self.kept_value(tensor).map(|p| self.arena.get(p))),
+            Slot::Value => match self.parameter(tensor) {
+                Some(place) => Some(self.parameters.get(place)),
+                None => self.kept_value(tensor).map(|p| self.arena.get(p)),
+            },
             Slot::Gradient => match self.parameter_gradient(tensor) {
                 Some(place) => Some(self.gradients.get(place)),
                 None => self.kept_gradient(tensor).map(|p| self.arena.get(p)),
             },
-            Slot::FirstMoment => of_parameter(&self.first_moments, &self.gradient_at),
-            Slot::SecondMoment => of_parameter(&self.second_moments, &self.gradient_at),
+            Slot::FirstMoment => moment.map(|range| &self.first_moments[range]),
+            Slot::SecondMoment => moment.map(|range| &self.second_moments[range]),
         };
         found.ok_or_else(|| self.no_such(tensor, slot))
     }
@@ -249,10 +260,10 @@ impl<S: Scalar> Session for CpuSession<S> {
         if found != len || indices != (self.graph.of(tensor).kind == Kind::Index) {
             return Err(self.wrong_length(tensor, found));
         }
-        let start = self.parameter_at[tensor.index()];
+        let parameter = self.parameter(tensor);
         let moment = self.gradient_at[tensor.index()];
-        let writable = match (slot, start, moment, &self.graph.get(tensor).origin) {
-            (Slot::Value, Some(start), _, _) => Some(&mut self.parameters[start..start + len]),
+        let writable = match (slot, parameter, moment, &self.graph.get(tensor).origin) {
+            (Slot::Value, Some(place), _, _) => Some(self.parameters.get_mut(place)),
             (Slot::FirstMoment, _, Some(at), _) => Some(&mut self.first_moments[at..at + len]),
             (Slot::SecondMoment, _, Some(at), _) => Some(&mut self.second_moments[at..at + len]),
             (Slot::Value, None, _, Origin::Input) => match self.plan.value(tensor) {
@@ -269,25 +280,21 @@ impl<S: Scalar> Session for CpuSession<S> {
             Values::F64(v) => slots.iter_mut().zip(v).for_each(|(s, &x)| *s = S::from_f64(x)),
             Values::Index(v) => self.indices[tensor.index()].copy_from_slice(v),
         }
-        if let (true, Some(start)) = (self.transposed[tensor.index()], start) {
-            let (rows, cols) = matrix(self.graph.shape(tensor));
-            let slots = &mut self.parameters[start..start + len];
-            let straight = slots.to_vec();
-            transpose(&straight, rows, cols, slots);
+        if self.packed[tensor.index()] {
+            let straight = slots[..len].to_vec();
+            pack(self.graph.shape(tensor), &straight, slots);
         }
         Ok(())
     }
 
     fn read(&self, tensor: TensorId, slot: Slot, values: ValuesMut) -> Result<()> {
         let stored = self.slot(tensor, slot)?;
-        let mut turned = Vec::new();
-        let found = match self.transposed[tensor.index()] {
+        let straight;
+        let found = match self.packed[tensor.index()] {
             false => stored,
             true => {
-                let (rows, cols) = matrix(self.graph.shape(tensor));
-                turned.resize(stored.len(), S::ZERO);
-                transpose(stored, cols, rows, &mut turned);
-                &turned[..]
+                straight = unpack(self.graph.shape(tensor), stored);
+                &straight[..]
             }
         };
         let room = match &values {
@@ -358,13 +365,13 @@ impl<S: Scalar> CpuSession<S> {
     fn update_all(&mut self, update: &Update, rates: &[Rate]) {
         for (&tensor, &rate) in self.trained.iter().zip(rates) {
             let len = self.graph.shape(tensor).len();
-            let at = (self.parameter_at[tensor.index()], self.parameter_gradient(tensor));
-            let (Some(start), Some(place)) = at else { continue };
+            let at = (self.parameter(tensor), self.parameter_gradient(tensor));
+            let (Some(parameter), Some(place)) = at else { continue };
             let moments = place.offset / size_of::<S>()..place.offset / size_of::<S>() + len;
             update.apply(
                 rate,
                 State {
-                    value: &mut self.parameters[start..start + len],
+                    value: self.parameters.get_mut(parameter),
                     gradient: self.gradients.get(place),
                     first_moment: &mut self.first_moments[moments.clone()],
                     second_moment: &mut self.second_moments[moments],
@@ -380,20 +387,7 @@ fn on_the_pool(pass: impl FnOnce() + Send) {
     rayon::scope(|_| pass());
 }
 
-/// Rows and columns of a weight: its first extent, and all others.
-fn matrix(shape: &Shape) -> (usize, usize) {
-    let rows = shape.extents()[0];
-    (rows, shape.len() / rows.max(1))
-}
-
-/// Where each parameter that `included` accepts begins, and how many numbers there are in all.
-fn lay_out(graph: &Graph, included: impl Fn(TensorId) -> bool) -> (Vec<Option<usize>>, usize) {
-    const ALIGNMENT: usize = 16;
-    let mut at = vec![None; graph.tensors().count()];
-    let mut end = 0;
-    for (id, tensor) in graph.parameters().filter(|(id, _)| included(*id)) {
-        at[id.index()] = Some(end);
-        end += tensor.of.shape.len().next_multiple_of(ALIGNMENT);
-    }
-    (at, end)
+/// The place of `len` elements from element `start` on.
+fn elements<S>(start: usize, len: usize) -> Place {
+    Place { offset: start * size_of::<S>(), len: len * size_of::<S>() }
 }

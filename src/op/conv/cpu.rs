@@ -9,7 +9,7 @@
 use std::ops::Range;
 
 use super::Conv;
-use crate::cpu::gemm::{Matrix, MatrixMut, multiply};
+use crate::cpu::product::{Matrix, MatrixMut, multiply};
 use crate::cpu::rows::{self, Parts};
 use crate::cpu::sum::column_sums;
 use crate::op::contract::{Backward, Forward, Inputs, OnCpu};

@@ -1,13 +1,12 @@
-//! Linear layer on the CPU: one product, then bias, activation and residual row by row.
+//! Linear layer on the CPU: products, the forward one with bias, activation and residual in it.
 
 use super::Linear;
 use crate::cpu::activation::{Activation, gelu, gelu_derivative, relu};
-use crate::cpu::gemm::{Matrix, MatrixMut, multiply};
+use crate::cpu::product::{Matrix, MatrixMut, Panels, Right, multiply, multiply_then};
 use crate::cpu::rows::{self, Parts};
 use crate::cpu::sum::column_sums;
 use crate::op::contract::{Backward, Forward, OnCpu};
 use crate::scalar::Scalar;
-use crate::write::Write;
 
 impl<S: Scalar> OnCpu<S> for Linear {
     fn forward(&self, mut pass: Forward<'_, S>) {
@@ -16,21 +15,21 @@ impl<S: Scalar> OnCpu<S> for Linear {
         let outputs = pass.inputs.shape(1).extents()[0];
         let inp = Matrix::new(pass.inputs.real(0), rows, inputs);
         let weight = pass.inputs.real(1);
-        let weight = match self.by_input {
-            true => Matrix::new(weight, inputs, outputs),
-            false => Matrix::new(weight, outputs, inputs).t(),
+        let weight = match self.packed {
+            true => Right::Panels(Panels::new(weight, inputs, outputs)),
+            false => Right::Matrix(Matrix::new(weight, outputs, inputs).t()),
         };
-        let bias = self.bias_input().map(|i| pass.inputs.real(i));
-        let residual = self.residual_input().map(|i| pass.inputs.real(i));
-        match pass.kept.pop() {
-            Some(pre) => {
-                multiply(MatrixMut::new(pre, rows, outputs), Write::Set, inp, weight);
-                finish_kept(pass.out, pre, rows, bias, self.activation);
-            }
-            None => {
-                multiply(MatrixMut::new(pass.out, rows, outputs), Write::Set, inp, weight);
-                finish(pass.out, rows, bias, residual, self.activation);
-            }
+        let finish = Finish {
+            cols: outputs,
+            bias: self.bias_input().map(|i| pass.inputs.real(i)),
+            residual: self.residual_input().map(|i| pass.inputs.real(i)),
+            pre: pass.kept.pop().map(Parts::new),
+        };
+        let out = MatrixMut::new(pass.out, rows, outputs);
+        match self.activation {
+            Activation::None => finish.multiply(out, inp, weight, |x| x),
+            Activation::Relu => finish.multiply(out, inp, weight, relu),
+            Activation::Gelu => finish.multiply(out, inp, weight, gelu),
         }
     }
 
@@ -80,81 +79,53 @@ impl<S: Scalar> OnCpu<S> for Linear {
     }
 }
 
-/// Bias, activation and residual on a product that no backward pass needs again.
-fn finish<S: Scalar>(
-    out: &mut [S],
-    rows: usize,
-    bias: Option<&[S]>,
-    residual: Option<&[S]>,
-    activation: Activation,
-) {
-    if bias.is_none() && residual.is_none() && activation == Activation::None {
-        return;
-    }
-    let cols = out.len() / rows.max(1);
-    rows::for_rows(
-        out,
-        cols,
-        #[inline(always)]
-        |row, out| {
-            add_bias(out, bias);
-            match activation {
-                Activation::None => {}
-                Activation::Relu => {
-                    for x in out.iter_mut() {
-                        *x = relu(*x);
-                    }
-                }
-                Activation::Gelu => {
-                    for x in out.iter_mut() {
-                        *x = gelu(*x);
-                    }
-                }
-            }
-            if let Some(residual) = residual {
-                let residual = &residual[row * cols..][..cols];
-                for (x, &r) in out.iter_mut().zip(residual) {
-                    *x += r;
-                }
-            }
-        },
-    );
+/// What follows the product, while a row's piece of it is in the first-level cache.
+struct Finish<'a, S> {
+    cols: usize,
+    bias: Option<&'a [S]>,
+    residual: Option<&'a [S]>,
+    /// Where the product with its bias is kept.
+    pre: Option<Parts<'a, S>>,
 }
 
-/// Bias onto the kept product, its GELU into `out`.
-fn finish_kept<S: Scalar>(
-    out: &mut [S],
-    pre: &mut [S],
-    rows: usize,
-    bias: Option<&[S]>,
-    activation: Activation,
-) {
-    debug_assert_eq!(activation, Activation::Gelu, "only GELU keeps its product");
-    let cols = out.len() / rows.max(1);
-    let (out, pre) = (Parts::new(out), Parts::new(pre));
-    rows::for_chunks(
-        rows,
-        rows::chunk_rows(cols),
-        #[inline(always)]
-        |range| {
-            for row in range {
-                // SAFETY: every row belongs to one chunk.
-                let (out, pre) = unsafe { (out.row(row, cols), pre.row(row, cols)) };
-                add_bias(pre, bias);
-                for (out, &mut x) in out.iter_mut().zip(pre) {
-                    *out = gelu(x);
+impl<S: Scalar> Finish<'_, S> {
+    #[inline(always)]
+    fn multiply(
+        &self,
+        out: MatrixMut<S>,
+        inp: Matrix<S>,
+        weight: Right<S>,
+        activate: impl Fn(S) -> S + Sync,
+    ) {
+        multiply_then(
+            out,
+            inp,
+            weight,
+            #[inline(always)]
+            |row, col, sums| {
+                let at = row * self.cols + col;
+                if let Some(bias) = self.bias {
+                    add(sums, &bias[col..]);
                 }
-            }
-        },
-    );
+                if let Some(pre) = &self.pre {
+                    // SAFETY: every element is finished once.
+                    unsafe { pre.part(at..at + sums.len()) }.copy_from_slice(sums);
+                }
+                for x in sums.iter_mut() {
+                    *x = activate(*x);
+                }
+                if let Some(residual) = self.residual {
+                    add(sums, &residual[at..]);
+                }
+            },
+        );
+    }
 }
 
 #[inline(always)]
-fn add_bias<S: Scalar>(row: &mut [S], bias: Option<&[S]>) {
-    if let Some(bias) = bias {
-        for (x, &b) in row.iter_mut().zip(bias) {
-            *x += b;
-        }
+fn add<S: Scalar>(sums: &mut [S], others: &[S]) {
+    for (sum, &other) in sums.iter_mut().zip(others) {
+        *sum += other;
     }
 }
 

@@ -88,8 +88,8 @@ impl OnCuda for Linear {
     }
 
     fn forward(&self, pass: &CudaForward<'_>) -> Result<()> {
-        if self.by_input {
-            return Err(Error::usage("linear: weights lie by input on the CPU only"));
+        if self.packed {
+            return Err(Error::usage("linear: weights are packed on the CPU only"));
         }
         let Sizes { rows, inputs, outputs } = Sizes::of(&pass.types);
         let small = is_small(pass.precision, rows, outputs);

@@ -22,9 +22,9 @@ pub struct Linear {
     pub bias: bool,
     /// Only without activation: the activation's derivative is read off the output.
     pub residual: bool,
-    /// The weight's numbers lie transposed, as `[I, O]`: products with many rows read them 10 to
-    /// 20 % faster so. Only a session without backward pass stores them so.
-    pub by_input: bool,
+    /// The weight's numbers lie in [`Panels`](crate::cpu::product::Panels) of its transposed, which
+    /// spares packing them in each pass. Only a session without backward pass stores them so.
+    pub packed: bool,
 }
 
 impl Linear {
@@ -70,7 +70,7 @@ impl Operation for Linear {
         let mut reads_inputs = vec![true, true];
         reads_inputs.resize(count, false);
         let mut differentiable = vec![true; count];
-        differentiable[1] = !self.by_input;
+        differentiable[1] = !self.packed;
         Ok(Signature {
             kept: if keeps { vec![TensorType::activation(out.clone())] } else { Vec::new() },
             reads_inputs,

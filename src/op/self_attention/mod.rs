@@ -25,10 +25,10 @@ pub struct SelfAttention {
 
 impl SelfAttention {
     fn sizes(&self, qkv: &Shape) -> Option<Sizes> {
-        let channels = qkv.channels() / 3;
         let keys = qkv.rows() / qkv.extents().first().copied().unwrap_or(0).max(1);
-        let sizes = Sizes::new(&qkv.with_channels(channels), keys, self.heads)?;
-        (qkv.channels() == 3 * channels).then_some(sizes)
+        // Queries, keys and values side by side are three times as many heads.
+        let sizes = Sizes::new(qkv, keys, 3 * self.heads)?;
+        Some(Sizes { heads: self.heads, ..sizes })
     }
 }
 

@@ -74,7 +74,7 @@ macro_rules! cases {
         use $op::shared::activation::Activation::{Gelu, None, Relu};
         let inputs = || [cases::normal([2, 5, 4], 1), cases::normal([3, 4], 2), cases::normal([3], 3)];
         let residual = cases::normal([2, 5, 3], 4);
-        let op = |activation, residual| $op::Linear { activation, bias: true, residual, by_input: false };
+        let op = |activation, residual| $op::Linear { activation, bias: true, residual, packed: false };
         vec![
             cases::case(op(None, true), inputs().into_iter().chain([residual])),
             cases::case(op(Gelu, false), inputs()),

@@ -74,11 +74,15 @@ pub fn subjects() -> Vec<Subject> {
                     "dweight.write, gradient.t(), inp)",
                     "dweight.write, Matrix::new(pass.dout, rows, outputs).t(), inp)",
                 ),
-                cpu("dinp set for add", "dinp.write, gradient", "Write::Set, gradient"),
+                cpu(
+                    "dinp set for add",
+                    "dinp.write, gradient",
+                    "crate::write::Write::Set, gradient",
+                ),
                 cpu(
                     "residual adds to anything",
                     "dresidual.write, pass.dout",
-                    "Write::Add, pass.dout",
+                    "crate::write::Write::Add, pass.dout",
                 ),
                 cpu("bias of the last row", "*sum += d;", "*sum = d;"),
                 within(
