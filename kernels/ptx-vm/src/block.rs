@@ -117,13 +117,11 @@ impl Crew {
             if done == count && self.warps.iter().all(|w| w.splits.is_empty()) {
                 return self.finish(launch);
             }
-            if self.random.is_some() {
-                progress |=
-                    self.warps.iter().any(|w| w.splits.iter().any(|s| s.state == State::Ready))
-                        && !polling;
-            }
+            // In a random order it may be that only warps that wait had their turn.
+            let ready = |warp: &Warp| warp.splits.iter().any(|s| s.state == State::Ready);
+            let waiting = polling || self.random.is_some() && self.warps.iter().any(ready);
             hopeless = if progress { 0 } else { hopeless + 1 };
-            if !progress && (!polling || hopeless > HOPELESS_ROUNDS) {
+            if !progress && (!waiting || hopeless > HOPELESS_ROUNDS) {
                 return Err(self.stuck(launch, polling));
             }
             if launch.over_limit(self.block.profile.total()) {
