@@ -9,9 +9,9 @@
 //! | 7 | the binaries | `train`, `infer` |
 //! | 6 | `train`, `infer` | `model`, `exec`, `optim`, `data`, `weights` |
 //! | 5 | `model` | `nn`, `graph`, `op`, `data` |
-//! | 4 | `exec`, `nn` | `graph`, `optim`, `op`, `cpu` |
+//! | 4 | `exec`, `nn` | `graph`, `optim`, `op`, `cpu`, `cuda` |
 //! | 3 | `graph`, `optim` | `op`, `cpu` |
-//! | 2 | `op`: equal rooms, none knows another | `cpu` |
+//! | 2 | `op`: equal rooms, none knows another | `cpu`, `cuda` |
 //! | 1 | `cpu`, `cuda`, `data`, `weights` | the ground |
 //! | 0 | `error`, `file`, `shape`, `scalar`, `write`, `rng` | nothing of ours |
 

@@ -1,5 +1,6 @@
 //! Which CUDA driver library this process talks to: NVIDIA's, or the PTX machine that shows itself as one.
 
+use std::ffi::{CString, c_char};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -62,6 +63,28 @@ pub fn machine_report() -> Option<String> {
     (!text.is_empty()).then(|| String::from_utf8_lossy(&text).into_owned())
 }
 
+/// Changes what the machine checks and counts: `races=1 adversarial=7 counts=1` (see its README).
+///
+/// # Errors
+/// The machine does not run in this process, or refuses a setting.
+pub fn set_machine(settings: &str) -> Result<()> {
+    type Options = unsafe extern "C" fn(*const c_char) -> i32;
+    let chosen = CHOSEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let Some((_, Some(library))) = chosen.as_ref() else {
+        return Err(Error::usage("settings are for the PTX machine, which does not run here"));
+    };
+    let wrong = |why: String| Error::usage(format!("setting {settings:?}: {why}"));
+    let text = CString::new(settings).map_err(|error| wrong(error.to_string()))?;
+    // SAFETY: the machine's library defines the function with this type.
+    let options = unsafe { library.get::<Options>(b"ptxvm_options\0") };
+    let options = options.map_err(|error| wrong(error.to_string()))?;
+    // SAFETY: the text ends with a zero and is only read during the call.
+    match unsafe { options(text.as_ptr()) } {
+        0 => Ok(()),
+        code => Err(wrong(format!("the PTX machine answers with CUDA's error {code}"))),
+    }
+}
+
 /// Loads the machine so that a later `dlopen("libcuda.so")` finds it by its soname.
 fn load(path: &Path) -> Result<Library> {
     // SAFETY: the library is this project's own; its initialisers only set up Rust's runtime.
@@ -70,7 +93,8 @@ fn load(path: &Path) -> Result<Library> {
     })
 }
 
-/// Beside the running program, or one folder up (test programs lie in `deps/`).
+/// Beside the running program, or one folder up (test programs lie in `deps/`). Where cargo builds, `deps/` has the
+/// newest one.
 fn machine_path() -> Result<PathBuf> {
     if let Some(path) = std::env::var_os(MACHINE_VARIABLE) {
         return Ok(PathBuf::from(path));
@@ -79,12 +103,12 @@ fn machine_path() -> Result<PathBuf> {
         .map_err(|error| Error::io("the running program", "finding", error))?;
     let folders = program.ancestors().skip(1).take(2);
     let places: Vec<PathBuf> = folders
-        .flat_map(|folder| [folder.join(MACHINE_FILE), folder.join("deps").join(MACHINE_FILE)])
+        .flat_map(|folder| [folder.join("deps").join(MACHINE_FILE), folder.join(MACHINE_FILE)])
         .collect();
     places.iter().find(|path| path.is_file()).cloned().ok_or_else(|| {
         Error::usage(format!(
             "the PTX machine is not at {}; `cargo build` makes it, or set {MACHINE_VARIABLE} to its path",
-            places[0].display()
+            places[1].display()
         ))
     })
 }

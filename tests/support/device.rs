@@ -2,10 +2,12 @@
 //!
 //! The device is the PTX machine, or the one that `CRFORMER_TEST_DEVICE` names (`cuda:0`). Its error
 //! may be twice that of the CPU's f32 code with its results rounded to the device's format, plus 1e-6
-//! of the largest number. Memory that nothing has written is left so: the machine refuses to read it.
+//! of the largest number. Memory that nothing has written is left so: the machine refuses to read it,
+//! and it watches for races; the second run, whose bits have to be the same, takes warps in another order.
 
 use crformer::cuda::arguments::Pointer;
 use crformer::cuda::device::{Buffer, Device};
+use crformer::cuda::library::set_machine;
 use crformer::cuda::precision::Precision;
 use crformer::exec;
 use crformer::op::contract::{Kind, OnCpu, TensorType};
@@ -82,7 +84,9 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
             naive.gradients =
                 gradients.map(|(i, g)| g.map(|g| rounded(&add(g), format(i)))).collect();
         }
+        watch_races(device, "off");
         let got = case.on_device(device, &dout, precision, write, format);
+        watch_races(device, "7");
         let again = case.on_device(device, &dout, precision, write, format);
         let name = format!("{} on {} in {precision:?}, {write:?}", self.name, device.name());
         assert!(got == again, "{name}: other bits the second time");
@@ -214,6 +218,14 @@ fn open() -> Device {
     let name = std::env::var("CRFORMER_TEST_DEVICE").unwrap_or_else(|_| "vm".to_owned());
     let device = name.parse::<exec::Device>().and_then(exec::Device::open);
     device.unwrap_or_else(|e| panic!("{name}: {e}")).expect("CRFORMER_TEST_DEVICE is vm or cuda:N")
+}
+
+/// The machine refuses races; with a seed it runs warps in another order and copies as late as it may.
+fn watch_races(device: &Device, seed: &str) {
+    if device.name().starts_with("PTX machine") {
+        let settings = format!("races=1 adversarial={seed}");
+        set_machine(&settings).unwrap_or_else(|e| panic!("{e}"));
+    }
 }
 
 /// How a device keeps a tensor in memory.

@@ -1,8 +1,9 @@
 //! A block: its warps take turns until all have exited, or none can go on.
 
 use crate::asynchronous::Asynchronous;
-use crate::barrier::{BARRIERS, Barriers};
+use crate::barrier::Barriers;
 use crate::error::{Fault, Rule, Thread, Violation};
+use crate::family::tensor::bulk;
 use crate::launch::Launch;
 use crate::memory::{Checks, GlobalView, Local, Order, Point, Shared};
 use crate::profile::Profile;
@@ -61,11 +62,12 @@ impl Crew {
         let checks = Checks { unwritten: launch.options.written, races: launch.options.races };
         let shared = Shared::new(u64::from(launch.shared_bytes()), checks);
         let local = Local::new(launch.threads(), u64::from(kernel.local_bytes), checks);
-        let (Some(shared), Some(local)) = (shared, local) else {
-            let violation =
-                Violation::new(Rule::Launch, "the host has no room for the memory of a block");
-            return Err(Box::new(launch.fault(&violation, None, None)));
+        let (Some(mut shared), Some(local)) = (shared, local) else {
+            return Err(Box::new(launch.fault(&no_room(), None, None)));
         };
+        if kernel.async_proxy && launch.options.written && shared.watch_proxies().is_none() {
+            return Err(Box::new(launch.fault(&no_room(), None, None)));
+        }
         let block = Block {
             index: [0; 3],
             linear: 0,
@@ -112,7 +114,7 @@ impl Crew {
                 progress |= self.release();
             }
             if done == count && self.warps.iter().all(|w| w.splits.is_empty()) {
-                return Ok(());
+                return self.finish(launch);
             }
             if self.random.is_some() {
                 progress |=
@@ -161,14 +163,22 @@ impl Crew {
         }
     }
 
+    /// Every thread has exited: what is left of asynchronous stores is written.
+    fn finish(&mut self, launch: &Launch<'_>) -> Result<(), Box<Fault>> {
+        bulk::finish(&mut self.block, launch).map_err(|(pc, thread, violation)| {
+            let (warp, mask) = (thread as usize / LANES, 1 << (thread % 32));
+            self.fault(launch, warp, &Broken { pc, mask, violation })
+        })
+    }
+
     /// Lets go the lanes at complete barriers.
     fn release(&mut self) -> bool {
         if !self.block.barriers.any_complete() {
             return false;
         }
         let complete = self.block.barriers.take_complete();
-        for id in 0..BARRIERS {
-            if let Some(gathered) = complete[id] {
+        for (id, gathered) in complete.into_iter().enumerate() {
+            if let Some(gathered) = gathered {
                 self.order_at(id as u8);
                 self.warps.iter_mut().for_each(|warp| warp.release(id as u8, gathered));
             }
@@ -234,7 +244,11 @@ impl Crew {
                     _ => (Rule::InactiveLane, message),
                 }
             }
-            State::Ready => (Rule::Deadlock, "every warp polls and nothing changes".to_owned()),
+            State::Ready => {
+                let outstanding = self.block.asynchronous.outstanding();
+                let message = format!("every warp polls and nothing changes{outstanding}");
+                (Rule::Deadlock, message)
+            }
         };
         let rule = if polling && rule == Rule::Barrier { Rule::Deadlock } else { rule };
         let lane = split.mask.trailing_zeros();
@@ -262,6 +276,10 @@ impl Crew {
         let thread = Thread { block: self.block.index, thread: [0; 3] };
         Box::new(launch.fault(&violation, None, Some(thread)))
     }
+}
+
+fn no_room() -> Violation {
+    Violation::new(Rule::Launch, "the host has no room for the memory of a block")
 }
 
 /// A special register for the warp whose first thread is `first`.

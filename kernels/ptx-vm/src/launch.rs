@@ -153,14 +153,12 @@ impl<'a> Launch<'a> {
             self.progress.leave();
             results.lock().unwrap_or_else(|e| e.into_inner()).0.add(&crew.into_profile());
         };
-        match workers {
-            1 => work(),
-            _ => std::thread::scope(|scope| {
-                for _ in 0..workers {
-                    scope.spawn(work);
-                }
-            }),
-        }
+        std::thread::scope(|scope| {
+            for _ in 1..workers {
+                scope.spawn(work);
+            }
+            work();
+        });
         match results.into_inner().unwrap_or_else(|e| e.into_inner()) {
             (_, Some((_, fault))) => Err(fault),
             (profile, None) => Ok(profile),

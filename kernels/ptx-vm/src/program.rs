@@ -119,6 +119,8 @@ pub struct Kernel {
     pub dynamic_shared_at: u32,
     /// Local memory of a thread.
     pub local_bytes: u32,
+    /// Instructions read shared memory by the asynchronous proxy.
+    pub async_proxy: bool,
     pub most_threads: Option<[u32; 3]>,
     pub exact_threads: Option<[u32; 3]>,
 }

@@ -149,6 +149,11 @@ impl Registers {
         &self.rows[slot.0 as usize]
     }
 
+    /// All rows.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
+    }
+
     #[inline(always)]
     pub fn row_mut(&mut self, slot: Slot) -> &mut Row {
         &mut self.rows[slot.0 as usize]

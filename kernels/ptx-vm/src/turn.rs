@@ -199,6 +199,26 @@ impl Turn<'_> {
         copied.map_err(|violation| self.pending(violation))
     }
 
+    /// The same by the asynchronous proxy: after ordinary stores a proxy fence is needed.
+    ///
+    /// # Errors
+    /// As [`Turn::shared_out`], or the fence is missing.
+    pub fn shared_async_out(&mut self, lane: usize, from: u64, to: &mut [u8]) -> Checked<()> {
+        let access = access!(self, 1 << lane, How::default());
+        let copied = self.block.shared.async_out(&access, lane, from, to);
+        copied.map_err(|violation| self.pending(violation))
+    }
+
+    /// The same of many pieces of 16 bytes, each at a multiple of 16, in the name of lane 0.
+    ///
+    /// # Errors
+    /// As [`Turn::shared_async_out`].
+    pub fn shared_async_pieces(&mut self, from: &[u64], to: &mut [[u8; 16]]) -> Checked<()> {
+        let access = access!(self, 1, How::default());
+        let copied = self.block.shared.async_pieces(&access, from, to);
+        copied.map_err(|violation| self.pending(violation))
+    }
+
     /// Copies bytes out of global memory, likewise.
     ///
     /// # Errors

@@ -6,13 +6,16 @@ pub const NAN: u16 = 0x7fff;
 /// Every f16 is a single.
 #[inline(always)]
 pub fn from_f16(bits: u16) -> f32 {
+    const LEAST: u32 = 113 << 23;
     let magnitude = u32::from(bits & 0x7fff) << 13;
     let sign = u32::from(bits & 0x8000) << 16;
-    // Subnormals too: the product moves the exponent by 127 - 15.
-    let scaled = (f32::from_bits(magnitude) * f32::from_bits((254 - 15) << 23)).to_bits();
+    let normal = magnitude.wrapping_add(112 << 23);
+    // A subnormal is what lies above the smallest normal number of the same exponent: hosts are slow with their own.
+    let subnormal =
+        (f32::from_bits(magnitude.wrapping_add(LEAST)) - f32::from_bits(LEAST)).to_bits();
+    let number = if magnitude < 1 << 23 { subnormal } else { normal };
     let special = magnitude | 0x7f80_0000;
-    let unsigned = if magnitude >= 0x7c00 << 13 { special } else { scaled };
-    f32::from_bits(unsigned | sign)
+    f32::from_bits(if magnitude >= 31 << 23 { special } else { number } | sign)
 }
 
 /// To the nearest, ties to even.

@@ -99,6 +99,7 @@ pub struct Decoder<'m, 't> {
     constants: Constants,
     shared: layout::Shared,
     local_bytes: u32,
+    async_proxy: bool,
     /// Functions being written out, to find recursion.
     calls: Vec<usize>,
     /// Bodies written out until now.
@@ -121,6 +122,7 @@ impl<'m, 't> Decoder<'m, 't> {
             constants: Constants::default(),
             shared: layout::Shared::new(dynamic_at),
             local_bytes: 0,
+            async_proxy: false,
             calls: Vec::new(),
             written_out: 0,
             carry: None,
@@ -147,6 +149,7 @@ impl<'m, 't> Decoder<'m, 't> {
             shared_bytes,
             dynamic_shared_at,
             local_bytes: self.local_bytes,
+            async_proxy: self.async_proxy,
             most_threads: function.most_threads,
             exact_threads: function.exact_threads,
         })

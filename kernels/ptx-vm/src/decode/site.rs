@@ -58,6 +58,11 @@ impl<'d, 'm, 't> Site<'d, 'm, 't> {
         Self { decoder, frame, instruction }
     }
 
+    /// The kernel reads shared memory by the asynchronous proxy (bulk copies, `wgmma`).
+    pub fn uses_async_proxy(&mut self) {
+        self.decoder.async_proxy = true;
+    }
+
     pub fn host(&self) -> Host {
         self.decoder.host
     }

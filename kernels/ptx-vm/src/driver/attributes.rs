@@ -20,7 +20,7 @@ pub fn shared_of_multiprocessor(target: &Target) -> u32 {
 pub fn device_attribute(target: &Target, attribute: i32) -> Option<i32> {
     let hopper = target.major >= 9;
     Some(match attribute {
-        1 | 2 | 3 => 1024,
+        1..=3 => 1024,
         4 => 64,
         5 => i32::MAX,
         6 | 7 => 65_535,

@@ -77,6 +77,11 @@ impl Counted {
         sum
     }
 
+    /// Operations of matrix products, an addition and a multiplication counted as two.
+    pub fn tensor_operations(&self) -> u64 {
+        self.profile.tensor_operations.iter().sum()
+    }
+
     pub fn families(&self) -> BTreeMap<Family, Ran> {
         let mut sums = BTreeMap::<Family, Ran>::new();
         for (pc, ran) in self.each().filter(|(_, ran)| ran.warps > 0) {
@@ -122,11 +127,12 @@ impl Counted {
             .collect();
         let lines: Vec<String> = self.hottest().iter().map(line_json).collect();
         let mut json = format!(
-            "{{\"kernel\":{},\"launches\":{},\"warp_instructions\":{},\"lane_instructions\":{},\"families\":{{{}}}",
+            "{{\"kernel\":{},\"launches\":{},\"warp_instructions\":{},\"lane_instructions\":{},\"tensor_operations\":{},\"families\":{{{}}}",
             quoted(&self.kernel.name),
             self.launches,
             total.warps,
             total.lanes,
+            self.tensor_operations(),
             families.join(",")
         );
         if !self.profile.memory.is_empty() {
@@ -150,6 +156,9 @@ impl Counted {
         for (family, ran) in self.families() {
             let share = 100.0 * ran.warps as f64 / total.warps.max(1) as f64;
             let _ = writeln!(text, "  {:<13} {:>12} {share:>5.1} %", name(family), ran.warps);
+        }
+        if self.tensor_operations() > 0 {
+            let _ = writeln!(text, "  matrix products: {} operations", self.tensor_operations());
         }
         if !self.profile.memory.is_empty() {
             text.push_str(&memory_text(&self.profile.total_memory()));

@@ -267,15 +267,17 @@ pub fn decode_number(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     let terms = terms(site, &mut modifiers)?;
     let result = modifiers.take_last_type()?;
     modifiers.finish()?;
-    let half = matches!(terms.kind, Type::F16 | Type::Bf16);
-    let number = match (result, half, terms.pairs()) {
-        (Type::U32 | Type::S32, _, false) => 0xffff_ffff,
-        (Type::F32, false, false) => i64::from(1f32.to_bits()),
-        (Type::U16 | Type::S16, true, false) => 0xffff,
-        (Type::F16, true, false) => 0x3c00,
-        (Type::Bf16, true, false) => 0x3f80,
-        (Type::F16x2, false, true) => 0x3c00_3c00,
-        (Type::Bf16x2, false, true) => 0x3f80_3f80,
+    let number = match (result, terms.kind) {
+        (Type::U32 | Type::S32, _) => 0xffff_ffff,
+        (Type::F16x2, Type::F16x2) => 0x3c00_3c00,
+        (Type::Bf16x2, Type::Bf16x2) => 0x3f80_3f80,
+        (_, Type::F16x2 | Type::Bf16x2) => return Err(site.wrong_type(result)),
+        (Type::F16, Type::Bf16) | (Type::Bf16, Type::F16) => return Err(site.wrong_type(result)),
+        (Type::U16 | Type::S16, Type::F16 | Type::Bf16) => 0xffff,
+        (Type::F16, _) => 0x3c00,
+        (Type::Bf16, _) => 0x3f80,
+        (Type::F32, Type::F16 | Type::Bf16) => return Err(site.wrong_type(result)),
+        (Type::F32, _) => i64::from(1f32.to_bits()),
         _ => return Err(site.wrong_type(result)),
     };
     let to = site.typed_operand(0, result)?;

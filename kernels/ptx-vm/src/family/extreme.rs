@@ -1,6 +1,6 @@
 //! The smaller and the larger of floats: `min max` in single and double precision.
 
-use crate::arithmetic::single::{NAN, canonical, canonical_wide, flushed_if, larger, smaller};
+use crate::arithmetic::single::{canonical, canonical_wide, flushed_if, larger, nan_of, smaller};
 use crate::decode::{Encoded, Site};
 use crate::error::LoadResult;
 use crate::program::{Family, Run};
@@ -54,8 +54,8 @@ pub fn chosen<F: Choice>(a: f32, b: f32, detail: u32) -> f32 {
     let magnitude = detail & MAGNITUDE != 0;
     let (x, y) = if magnitude { (a.abs(), b.abs()) } else { (a, b) };
     let choice = canonical(F::of(x, y));
-    let nan = detail & PASS_NAN != 0 && (x.is_nan() | y.is_nan());
-    let choice = if nan { NAN } else { choice };
+    let passed = nan_of(x, nan_of(y, choice));
+    let choice = if detail & PASS_NAN != 0 { passed } else { choice };
     let sign = (a.to_bits() ^ b.to_bits()) & 0x8000_0000;
     let signed = f32::from_bits(choice.to_bits() | sign);
     if detail & XOR_SIGN != 0 && !choice.is_nan() { signed } else { choice }

@@ -50,7 +50,8 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
             address::decode(site)
         }
         "fence" | "membar" => fence::decode(site),
-        "ldmatrix" | "stmatrix" | "movmatrix" | "mma" | "cp" => tensor::decode(site),
+        "ldmatrix" | "stmatrix" | "movmatrix" | "mma" | "cp" | "mbarrier" | "wgmma"
+        | "setmaxnreg" | "griddepcontrol" => tensor::decode(site),
         "mov" => moves::decode(site),
         "add" | "sub" | "mul" | "mad" | "fma" | "div" | "abs" | "neg" | "min" | "max" | "sad" => {
             scalar::decode(site)

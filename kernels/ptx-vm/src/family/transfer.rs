@@ -6,7 +6,7 @@ use crate::error::LoadResult;
 use crate::memory::{Element, Strength};
 use crate::program::{Family, Instruction, Run};
 use crate::registers::{LANES, Slot};
-use crate::shapes::Host;
+use crate::shapes::{Host, Unary, unary};
 use crate::syntax::{Operand, Space, Type};
 use crate::turn::{Flow, Turn};
 
@@ -94,7 +94,7 @@ fn decode_store(
 ) -> LoadResult<()> {
     let mut slots = vec![address.base];
     for operand in operands {
-        slots.push(site.source_of(operand, kind)?);
+        slots.push(stored(site, operand, kind)?);
     }
     let run = pick_store(site.host(), kind.bytes(), operands.len());
     let Some(run) = run else {
@@ -105,6 +105,29 @@ fn decode_store(
         number: address.offset,
         ..Encoded::new(run, Family::Store, &slots)
     })
+}
+
+/// The register to store: of a 64-bit one that is too wide, its low half.
+fn stored(site: &mut Site<'_, '_, '_>, operand: &Operand<'_>, kind: Type) -> LoadResult<Slot> {
+    match site.declared(operand) {
+        Some(declared) if declared.bytes() == 8 && kind.bytes() < 8 => {
+            let wide = site.source_of(operand, declared)?;
+            let low = site.destination(&Operand::Sink, Type::B32)?.0;
+            let run = unary::<LowHalf, u64, u32>(site.host());
+            site.emit(Encoded::new(run, Family::Move, &[low, wide]))?;
+            Ok(low)
+        }
+        _ => site.source_of(operand, kind),
+    }
+}
+
+struct LowHalf;
+
+impl Unary<u64, u32> for LowHalf {
+    #[inline(always)]
+    fn of(a: u64) -> u32 {
+        a as u32
+    }
 }
 
 /// A number in memory and in registers.

@@ -79,10 +79,16 @@ impl Clock {
     #[inline]
     pub fn covers(&self, block: u32, warp: usize, lanes: u32, epoch: u32) -> bool {
         if block != self.block {
-            return self.foreign.covers(block, warp, lanes, epoch);
+            return !self.foreign.is_empty() && self.foreign.covers(block, warp, lanes, epoch);
         }
         self.floors.get(warp).is_some_and(|&floor| epoch <= floor)
             || all_reached(&self.own, warp, lanes, epoch)
+    }
+
+    /// Is anything known of other blocks?
+    #[inline(always)]
+    pub fn knows_others(&self) -> bool {
+        !self.foreign.is_empty()
     }
 
     /// Is all of `other` known?

@@ -70,6 +70,13 @@ pub(super) struct Party {
     pub kind: Kind,
 }
 
+impl Party {
+    /// The same for all accesses of a warp.
+    pub fn hash(&self) -> usize {
+        (self.block as usize).wrapping_mul(31).wrapping_add(self.warp as usize)
+    }
+}
+
 /// An access on its way into the record.
 pub(super) struct Visit<'a> {
     pub party: Party,
@@ -104,6 +111,10 @@ impl Visit<'_> {
         (old.block, old.warp, old.epoch, old.kind) == (new.block, new.warp, new.epoch, new.kind)
     }
 
+    pub fn writes(&self) -> bool {
+        self.party.kind.has(WRITE)
+    }
+
     #[inline]
     pub fn races(&self, old: &Party) -> bool {
         old.epoch != 0
@@ -112,8 +123,13 @@ impl Visit<'_> {
     }
 
     /// Makes `old` stand for this access too, if nothing that could race is lost by it.
-    #[inline]
+    #[inline(always)]
     pub fn merges(&self, old: &mut Party) -> bool {
+        let foreign = old.block != self.party.block && !self.clock.knows_others();
+        !foreign && self.merges_known(old)
+    }
+
+    fn merges_known(&self, old: &mut Party) -> bool {
         let new = &self.party;
         if (old.block, old.warp, old.epoch, old.kind) == (new.block, new.warp, new.epoch, new.kind)
         {

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// Parties of a word kept beyond two. What all blocks only read (weights) would else keep every reader.
-const MOST: usize = 16;
+const MOST: usize = 6;
 
 /// Locks over the addresses at which order is handed on.
 const SHARDS: usize = 64;
@@ -76,15 +76,18 @@ impl Races {
         &self,
         find: impl Fn(u64) -> Option<Place>,
     ) -> impl FnMut(&Visit, &Want) -> Checked<()> {
-        // One lock for all lanes in a row that lie in one page.
-        let mut held: Option<((usize, u64), MutexGuard<Page>)> = None;
+        // One search and one lock for all lanes in a row that lie in one page, which begins at the address kept.
+        let mut held: Option<(u64, MutexGuard<Page>)> = None;
         move |visit, want| {
-            let Some((index, offset, size)) = find(want.address) else { return Ok(()) };
-            let place = (index, offset / PAGE);
-            if held.as_ref().is_none_or(|(at, _)| *at != place) {
-                held = None;
-                held = self.slot(place, size).map(|slot| (place, lock(slot)));
+            if let Some((start, page)) = &mut held
+                && let offset @ 0..PAGE = want.address.wrapping_sub(*start)
+            {
+                return page.visit(visit, want, offset);
             }
+            held = None;
+            let Some((index, offset, size)) = find(want.address) else { return Ok(()) };
+            let start = want.address - offset % PAGE;
+            held = self.slot((index, offset / PAGE), size).map(|slot| (start, lock(slot)));
             match &mut held {
                 Some((_, page)) => page.visit(visit, want, offset % PAGE),
                 None => Ok(()),

@@ -3,6 +3,7 @@
 use super::party::{Party, Visit};
 use super::refusal::Want;
 use crate::error::Checked;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Bytes of memory a page records.
 pub(super) const PAGE: u64 = 1024;
@@ -14,6 +15,8 @@ struct Cell {
     parties: [Party; 2],
     /// Index of the list, plus 1; 0 for none.
     list: u32,
+    /// One of the parties wrote: reads race with nobody until then.
+    written: bool,
 }
 
 /// The record of [`PAGE`] bytes: a cell for each word, or for each half word or byte once an access as
@@ -26,6 +29,24 @@ pub(super) struct Page {
     lists: Lists,
 }
 
+/// Cells of earlier launches: the system's fresh memory would cost about as much as all that is recorded in it.
+static SPARE: Mutex<Vec<Vec<Cell>>> = Mutex::new(Vec::new());
+/// At most about 50 MB of them.
+const MOST_SPARE: usize = 4096;
+
+fn spare() -> MutexGuard<'static, Vec<Vec<Cell>>> {
+    SPARE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Drop for Page {
+    fn drop(&mut self) {
+        let mut spare = spare();
+        if self.cells.len() == (PAGE / 4) as usize && spare.len() < MOST_SPARE {
+            spare.push(std::mem::take(&mut self.cells));
+        }
+    }
+}
+
 impl Page {
     /// Records an access to `want.width` bytes at `offset` of the page, or reports its race with an
     /// earlier one.
@@ -36,8 +57,11 @@ impl Page {
             if visit.repeats(&cell.parties[0]) || visit.repeats(&cell.parties[1]) {
                 continue;
             }
-            if let Some(old) = cell.rival(visit, &self.lists) {
-                return Err(visit.report(want, old));
+            if cell.written || visit.writes() {
+                if let Some(old) = cell.rival(visit, &self.lists) {
+                    return Err(visit.report(want, old));
+                }
+                cell.written |= visit.writes();
             }
             cell.record(visit, &mut self.lists);
         }
@@ -54,7 +78,9 @@ impl Page {
     fn make_fine(&mut self, width: u64) {
         if self.cells.is_empty() {
             self.grain = width.min(4).trailing_zeros();
-            self.cells = vec![Cell::default(); (PAGE >> self.grain) as usize];
+            self.cells = spare().pop().unwrap_or_default();
+            self.cells.clear();
+            self.cells.resize((PAGE >> self.grain) as usize, Cell::default());
         }
         while 1 << self.grain > width {
             let coarse = std::mem::take(&mut self.cells);
@@ -87,7 +113,7 @@ impl Cell {
     fn record(&mut self, visit: &Visit, lists: &mut Lists) {
         if visit.party.kind.is_weak_write() {
             lists.give_back(self.list);
-            *self = Cell { parties: [visit.party, Party::default()], list: 0 };
+            *self = Cell { parties: [visit.party, Party::default()], list: 0, written: true };
         } else if self.parties.iter_mut().any(|old| visit.merges(old)) {
         } else if let Some(free) = self.parties.iter_mut().find(|old| old.epoch == 0) {
             *free = visit.party;
@@ -136,13 +162,14 @@ impl Lists {
             return self.new_list(vec![visit.party]);
         }
         let parties = &mut self.lists[list as usize - 1];
-        if !parties.iter_mut().any(|old| visit.merges(old)) {
-            if parties.len() < visit.most {
-                parties.push(visit.party);
-            } else {
-                let victim = (visit.party.epoch as usize + visit.party.warp as usize) % visit.most;
-                parties[victim] = visit.party;
+        if parties.len() >= visit.most {
+            // What many read is looked for at one place only: looking everywhere would cost the most there.
+            let place = visit.party.hash() % parties.len();
+            if !visit.merges(&mut parties[place]) {
+                parties[place] = visit.party;
             }
+        } else if !parties.iter_mut().any(|old| visit.merges(old)) {
+            parties.push(visit.party);
         }
         list
     }

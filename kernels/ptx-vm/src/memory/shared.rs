@@ -4,10 +4,12 @@ use super::LANES;
 use super::access::{Access, Checks, Strength, lanes};
 use super::element::Element;
 use super::party::watch;
+use super::reach::reaches;
 use super::refusal::{Verb, Want};
 use super::region::{Reading, Region, width};
 use super::shadow::{PAGE, Page};
-use crate::error::Checked;
+use super::written::Written;
+use crate::error::{Checked, Rule, Violation};
 
 /// Parties of a word kept beyond two: each warp of a block in a few epochs.
 const MOST: usize = 128;
@@ -19,6 +21,8 @@ pub struct Shared {
     checks: Checks,
     /// The race detector's record.
     pages: Vec<Page>,
+    /// What ordinary stores wrote since the last proxy fence, where that is watched.
+    generic: Option<Written>,
 }
 
 impl Shared {
@@ -26,7 +30,22 @@ impl Shared {
     pub fn new(bytes: u64, checks: Checks) -> Option<Self> {
         let count = if checks.races { bytes.div_ceil(PAGE) } else { 0 };
         let pages = (0..count).map(|_| Page::default()).collect();
-        Some(Self { region: Region::new(0, bytes)?, checks, pages })
+        Some(Self { region: Region::new(0, bytes)?, checks, pages, generic: None })
+    }
+
+    /// From now on reads by the asynchronous proxy are checked for the fence they need. `None` where the host has no
+    /// memory.
+    pub fn watch_proxies(&mut self) -> Option<()> {
+        self.generic = Some(Written::new(self.region.size())?);
+        Some(())
+    }
+
+    /// `fence.proxy.async`: what was stored before may be read by the asynchronous proxy. (A fence by any thread counts
+    /// for the stores of all.)
+    pub fn fence_proxies(&mut self) {
+        if let Some(generic) = &self.generic {
+            generic.remove_all(0, self.region.size());
+        }
     }
 
     pub fn size(&self) -> u64 {
@@ -37,6 +56,15 @@ impl Shared {
     pub fn reset(&mut self) {
         self.region.storage.written.remove_all(0, self.region.size());
         self.pages.iter_mut().for_each(Page::clear);
+        self.fence_proxies();
+    }
+
+    /// Ordinary stores of the lanes.
+    #[inline(always)]
+    fn stored(&self, mask: u32, addresses: &[u64; LANES], width: u64) {
+        if let Some(generic) = &self.generic {
+            lanes(mask).for_each(|lane| generic.add_all(addresses[lane], width));
+        }
     }
 
     /// As [`super::GlobalView::load`].
@@ -103,6 +131,7 @@ impl Shared {
         }
         // SAFETY: this region's reach, with this mask and width.
         unsafe { self.region.store(reach, mask, addresses, values, false) };
+        self.stored(mask, addresses, width);
         Ok(())
     }
 
@@ -156,6 +185,52 @@ impl Shared {
         Ok(())
     }
 
+    /// [`Shared::copy_out`] by the asynchronous proxy.
+    ///
+    /// # Errors
+    /// As there, and bytes that were stored by ordinary means with no proxy fence since.
+    pub fn async_out(
+        &mut self,
+        access: &Access,
+        lane: usize,
+        from: u64,
+        to: &mut [u8],
+    ) -> Checked<()> {
+        self.copy_out(access, lane, from, to)?;
+        let bytes = to.len() as u64;
+        let stored = self.generic.as_ref().and_then(|generic| generic.first(from, bytes));
+        let Some(address) = stored else { return Ok(()) };
+        let message = format!(
+            "shared memory at 0x{address:x} was stored to and is read by the asynchronous proxy with no \
+             fence.proxy.async between"
+        );
+        Err(Box::new(Violation::at(Rule::Asynchronous, lane as u32, address, message)))
+    }
+
+    /// [`Shared::async_out`] of many pieces of 16 bytes in the name of lane 0: fast where all is in order.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn async_pieces(
+        &mut self,
+        access: &Access,
+        from: &[u64],
+        to: &mut [[u8; 16]],
+    ) -> Checked<()> {
+        for (&from, to) in from.iter().zip(to) {
+            let storage = &self.region.storage;
+            let good = access.order.is_none()
+                && reaches(from, 16, self.region.size())
+                && (!self.checks.unwritten || storage.written.has_all(from, 16))
+                && self.generic.as_ref().is_none_or(|generic| generic.first(from, 16).is_none());
+            match good {
+                true => storage.read(from, to),
+                false => self.async_out(access, 0, from, to)?,
+            }
+        }
+        Ok(())
+    }
+
     /// Copies bytes in, likewise.
     ///
     /// # Errors
@@ -188,6 +263,9 @@ impl Shared {
         let want = Want { verb: Verb::Store, lane, address: to, width: from.len() as u64 };
         want.outside(&self.region, NAME).map_or(Ok(()), Err)?;
         self.region.storage.write(to, from);
+        if let Some(generic) = &self.generic {
+            generic.remove_all(to, from.len() as u64);
+        }
         Ok(())
     }
 
@@ -232,6 +310,7 @@ impl Shared {
         }
         // SAFETY: this region's reach, with this mask and width.
         unsafe { self.region.store(reach, mask, addresses, values, false) };
+        self.stored(mask, addresses, width);
         Ok(())
     }
 
@@ -256,7 +335,7 @@ impl Shared {
         mask: u32,
         addresses: &[u64; LANES],
         width: u64,
-    ) -> Box<crate::error::Violation> {
+    ) -> Box<Violation> {
         super::refusal::first(verb, mask, addresses, width, |want| {
             want.refusal(&self.region, NAME, self.checks.unwritten)
         })

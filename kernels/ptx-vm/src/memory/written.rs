@@ -63,6 +63,14 @@ impl Written {
         })
     }
 
+    /// The first byte of the range that was written.
+    pub fn first(&self, offset: u64, bytes: u64) -> Option<u64> {
+        pieces(offset, bytes).find_map(|(word, mask)| {
+            let found = self.words()[word].load(Relaxed) & mask;
+            (found != 0).then(|| word as u64 * 64 + u64::from(found.trailing_zeros()))
+        })
+    }
+
     #[inline]
     pub fn add_all(&self, offset: u64, bytes: u64) {
         pieces(offset, bytes).for_each(|(word, mask)| mark(&self.words()[word], mask));

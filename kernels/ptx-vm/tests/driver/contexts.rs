@@ -4,8 +4,10 @@ use std::ffi::{CStr, c_char};
 
 use ptx_vm::driver::Status;
 use ptx_vm::driver::entry::*;
+use ptx_vm::driver::settings::Settings;
 
 use crate::session::*;
+use crate::tensor_maps::{Map, Request};
 
 #[test]
 fn the_device_says_what_it_is() {
@@ -126,4 +128,48 @@ fn settings_say_what_is_wrong() {
         assert!(report().contains(part), "{text}: {}", report());
     }
     ok(options("races=1, counts=1 adversarial=3"));
+}
+
+#[test]
+fn settings_come_from_the_environment() {
+    let with = |variable: &'static str, value: &'static str| {
+        Settings::from_environment(move |name| (name == variable).then(|| value.to_owned()))
+    };
+    assert!(with("PTX_VM_RACES", "1").is_ok_and(|s| s.options.races && s.options.written));
+    assert!(with("PTX_VM_ADVERSARIAL", "12").is_ok_and(|s| s.options.adversarial == Some(12)));
+    assert!(with("PTX_VM_MEMORY", "512M").is_ok_and(|s| s.memory == 512 << 20));
+    assert!(with("PTX_VM_TARGET", "sm_80").is_ok_and(|s| s.target.name == "sm_80"));
+    let wrong = with("PTX_VM_TARGET", "sm_70").expect_err("no such target");
+    assert_eq!(wrong, "PTX_VM_TARGET: target sm_70: expected sm_80 or sm_90");
+}
+
+/// Runs in a process of its own, as the target is fixed when the driver starts.
+#[test]
+#[ignore = "run by the_device_can_be_an_older_one"]
+fn as_sm_80() {
+    let _session = Session::new();
+    assert_eq!(get(|out| cuDeviceGetAttribute(out, 75, 0)), 8);
+    assert_eq!(get(|out| cuDeviceGetAttribute(out, 97, 0)), 166_912);
+    assert_eq!(get(|out| cuDeviceGetAttribute(out, 127, 0)), 0);
+    assert_eq!(load(&KERNELS.replace("sm_80", "sm_90a")), Err(Status::INVALID_PTX));
+    load(KERNELS).expect("its own");
+    let map = Request::default().encode(&mut Map::default());
+    assert_eq!(map, Status::NOT_SUPPORTED);
+}
+
+#[test]
+fn the_device_can_be_an_older_one() {
+    let run = |target| {
+        let program = std::env::current_exe().expect("the test has a path");
+        let mut command = std::process::Command::new(program);
+        command.args(["--ignored", "--exact", "--nocapture", "contexts::as_sm_80"]);
+        command.env("PTX_VM_TARGET", target).output().expect("it starts")
+    };
+    let output = run("sm_80");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    let wrong = run("sm_70");
+    assert!(!wrong.status.success());
+    let text = String::from_utf8_lossy(&wrong.stderr).into_owned();
+    assert!(text.contains("PTX_VM_TARGET: target sm_70: expected sm_80 or sm_90"), "{text}");
 }

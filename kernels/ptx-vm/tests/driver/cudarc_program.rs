@@ -115,7 +115,8 @@ fn cudarc_is_told_what_went_wrong() -> Result<(), DriverError> {
     let mut data = stream.clone_htod(&[0u32; 16])?;
     // SAFETY: twice as many threads as words is what the machine is to find.
     let launched = unsafe { stream.launch_builder(&kernel).arg(&mut data).launch(shape(1, 32)) };
-    let error = launched.err().expect("an access beyond the end");
+    let run = launched.and_then(|_| stream.synchronize());
+    let error = run.expect_err("an access beyond the end");
     assert_eq!(error.0, sys::CUresult::CUDA_ERROR_ILLEGAL_ADDRESS);
     assert!(format!("{error:?}").contains("an illegal memory access was encountered"));
     type LastReport = unsafe extern "C" fn(*mut u8, usize) -> usize;

@@ -192,3 +192,31 @@ fn counts_of_launches() {
     ok(ptxvm_reset_counts());
     assert_eq!(ptxvm_counts(null(), 0), "{\"kernels\":[]}".len());
 }
+
+#[test]
+fn matrix_products_are_counted_by_their_operations() {
+    let _session = Session::with("counts=1");
+    ok(ptxvm_reset_counts());
+    let text = "\
+.version 8.0
+.target sm_80
+.address_size 64
+.visible .entry product()
+{
+	.reg .b32 	%r<2>;
+	.reg .f32 	%f<2>;
+	mov.u32 	%r1, 0;
+	mov.f32 	%f1, 0f00000000;
+	mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%f1, %f1, %f1, %f1}, {%r1, %r1, %r1, %r1}, {%r1, %r1}, {%f1, %f1, %f1, %f1};
+	ret;
+}
+";
+    let kernel = function(load(text).expect("it loads"), "product").expect("it is there");
+    ok(launch(kernel, 3, 64, &[]));
+    let mut json = vec![0u8; 1 << 14];
+    // SAFETY: that many bytes.
+    let length = ptxvm_counts(unsafe { Out::new(json.as_mut_ptr()) }, json.len());
+    let json = String::from_utf8_lossy(&json[..length]).into_owned();
+    // Six warps, 16 x 8 x 16 products and sums each.
+    assert!(json.contains(&format!("\"tensor_operations\":{}", 6 * 2 * 16 * 8 * 16)), "{json}");
+}

@@ -8,11 +8,17 @@ use crate::session::*;
 
 #[repr(C, align(64))]
 #[derive(Clone, Copy)]
-struct Map([u8; 128]);
+pub struct Map([u8; 128]);
+
+impl Default for Map {
+    fn default() -> Self {
+        Self([0; 128])
+    }
+}
 
 /// Arguments of `cuTensorMapEncodeTiled`, to be changed one by one.
 #[derive(Clone)]
-struct Request {
+pub struct Request {
     element: u32,
     rank: u32,
     address: u64,
@@ -26,45 +32,53 @@ struct Request {
     fill: u32,
 }
 
-/// bf16, 100 rows of 64, boxes of 16 rows of 64, swizzled over 128 bytes.
-fn plain() -> Request {
-    Request {
-        element: 9,
-        rank: 2,
-        address: 0x700_0000_0200,
-        dimensions: vec![64, 100],
-        strides: vec![128],
-        boxes: vec![64, 16],
-        steps: vec![1, 1],
-        interleave: 0,
-        swizzle: 3,
-        promotion: 2,
-        fill: 0,
+impl Default for Request {
+    /// bf16, 100 rows of 64, boxes of 16 rows of 64, swizzled over 128 bytes.
+    fn default() -> Self {
+        Self {
+            element: 9,
+            rank: 2,
+            address: 0x700_0000_0200,
+            dimensions: vec![64, 100],
+            strides: vec![128],
+            boxes: vec![64, 16],
+            steps: vec![1, 1],
+            interleave: 0,
+            swizzle: 3,
+            promotion: 2,
+            fill: 0,
+        }
     }
 }
 
-fn encode(request: &Request, map: &mut Map) -> Status {
-    cuTensorMapEncodeTiled(
-        out(&mut map.0),
-        request.element,
-        request.rank,
-        request.address,
-        input(&request.dimensions),
-        input(&request.strides),
-        input(&request.boxes),
-        input(&request.steps),
-        request.interleave,
-        request.swizzle,
-        request.promotion,
-        request.fill,
-    )
+impl Request {
+    pub fn encode(&self, map: &mut Map) -> Status {
+        self.encode_at(&mut map.0)
+    }
+
+    fn encode_at(&self, place: &mut [u8; 128]) -> Status {
+        cuTensorMapEncodeTiled(
+            out(place),
+            self.element,
+            self.rank,
+            self.address,
+            input(&self.dimensions),
+            input(&self.strides),
+            input(&self.boxes),
+            input(&self.steps),
+            self.interleave,
+            self.swizzle,
+            self.promotion,
+            self.fill,
+        )
+    }
 }
 
 #[test]
 fn a_map_comes_back_as_it_was_described() {
     let _session = Session::new();
-    let mut map = Map([0; 128]);
-    ok(encode(&plain(), &mut map));
+    let mut map = Map::default();
+    ok(Request::default().encode(&mut map));
     let decoded = TensorMap::decode(&map.0).expect("a map");
     assert_eq!(
         decoded,
@@ -104,10 +118,10 @@ fn the_largest_map_fits() {
         swizzle: 0,
         promotion: 3,
         fill: 1,
-        ..plain()
+        ..Request::default()
     };
-    let mut map = Map([0; 128]);
-    ok(encode(&request, &mut map));
+    let mut map = Map::default();
+    ok(request.encode(&mut map));
     let decoded = TensorMap::decode(&map.0).expect("a map");
     assert_eq!(decoded.dimensions, [1 << 32, 2, 3, 4, 5]);
     assert_eq!(decoded.strides, [4, 1 << 34, 1 << 35, 1 << 37, (1 << 40) - 16]);
@@ -120,7 +134,7 @@ fn the_largest_map_fits() {
 #[test]
 fn every_rule_is_checked() {
     let _session = Session::new();
-    let mut map = Map([0; 128]);
+    let mut map = Map::default();
     let cases: &[(&str, fn(&mut Request))] = &[
         ("rank 0", |r| r.rank = 0),
         ("rank 6", |r| r.rank = 6),
@@ -146,31 +160,17 @@ fn every_rule_is_checked() {
         ("NaN outside a tensor of U16", |r| (r.element, r.fill) = (1, 1)),
     ];
     for (part, change) in cases {
-        let mut request = plain();
+        let mut request = Request::default();
         change(&mut request);
-        assert_eq!(encode(&request, &mut map), Status::INVALID_VALUE, "{part}");
+        assert_eq!(request.encode(&mut map), Status::INVALID_VALUE, "{part}");
         assert!(report().contains(part), "{part} is not in {}", report());
     }
-    let mut edge = plain();
+    let mut edge = Request::default();
     (edge.dimensions[1], edge.boxes[1], edge.steps[1]) = (1 << 32, 256, 8);
-    ok(encode(&edge, &mut map));
+    ok(edge.encode(&mut map));
     let mut bytes = [0u8; 256];
     let at = bytes.as_mut_ptr().align_offset(64) + 16;
     let place: &mut [u8; 128] = (&mut bytes[at..at + 128]).try_into().expect("128 bytes");
-    let r = plain();
-    let status = cuTensorMapEncodeTiled(
-        out(place),
-        r.element,
-        r.rank,
-        r.address,
-        input(&r.dimensions),
-        input(&r.strides),
-        input(&r.boxes),
-        input(&r.steps),
-        r.interleave,
-        r.swizzle,
-        r.promotion,
-        r.fill,
-    );
-    assert_eq!(status, Status::INVALID_VALUE);
+    assert_eq!(Request::default().encode_at(place), Status::INVALID_VALUE);
+    assert!(report().contains("a multiple of 64"), "{}", report());
 }

@@ -128,9 +128,9 @@ fn halves_in_pairs() {
             let ftz = if kind.starts_with("ftz") { ".ftz" } else { "" };
             let code = format!(
                 "setp.{name}.{kind} p|q, a, b; setp.{name}.and.{kind} s|t, a, b, p;
-                 set.{name}{ftz}.{whole}.{whole} d, a, b;"
+                 set.{name}{ftz}.{whole}.{whole} d, a, b; set.{name}{ftz}.u32.{whole} e, a, b;"
             );
-            let results = ["p:pred", "q:pred", "s:pred", "t:pred", "d:b32"];
+            let results = ["p:pred", "q:pred", "s:pred", "t:pred", "d:b32", "e:b32"];
             let found = run(&code, &["a:b32", "b:b32"], &columns, &results);
             let one = if kind == "bf16x2" { 0x3f80 } else { 0x3c00 };
             for (i, [a, b]) in pairs.iter().enumerate() {
@@ -139,7 +139,8 @@ fn halves_in_pairs() {
                     u64::from(holds(name, x.partial_cmp(&y)))
                 };
                 let (p, q) = (half(0), half(16));
-                let expected = [p, q, p, q & p, p * one | (q * one) << 16];
+                let numbers = [one, 0xffff].map(|one| p * one | (q * one) << 16);
+                let expected = [p, q, p, q & p, numbers[0], numbers[1]];
                 let found: Vec<u64> = found.iter().map(|column| column[i]).collect();
                 assert_eq!(found, expected, "{name}.{kind} {a:#x}, {b:#x}");
             }
@@ -182,7 +183,9 @@ fn combinations_and_second_results() {
 
 #[test]
 fn numbers_for_answers() {
-    let cases: [(&str, &str, &str, u64, &[[u64; 2]]); 7] = [
+    let cases: [(&str, &str, &str, u64, &[[u64; 2]]); 9] = [
+        ("f16.u32", "b16", "b32", 0x3c00, &integer_pairs(32)),
+        ("bf16.u64", "b16", "b64", 0x3f80, &integer_pairs(64)),
         ("u32.s64", "b32", "b64", 0xffff_ffff, &integer_pairs(64)),
         ("s32.u16", "b32", "b16", 0xffff_ffff, &integer_pairs(16)),
         ("f32.u32", "f32", "b32", 0x3f80_0000, &integer_pairs(32)),

@@ -88,7 +88,8 @@ fn values(kind: Kind) -> Vec<u64> {
         };
         for step in 0..3u64 {
             let sign = 1 << (exponent_bits + fraction_bits);
-            values.extend([near + step, near - step, (near + step) | sign, (near - step) | sign]);
+            let below = near.saturating_sub(step);
+            values.extend([near + step, below, (near + step) | sign, below | sign]);
         }
     }
     values
@@ -142,6 +143,18 @@ fn floats_to_floats() {
     }
 }
 
+/// A rounding that changes nothing, which the manual's examples have.
+#[test]
+fn roundings_of_exact_results() {
+    let values = bf16s();
+    for (to, register) in [("f32", "f32"), ("f64", "f64")] {
+        let code = format!("cvt.rp.{to}.bf16 d, a; cvt.{to}.bf16 e, a;");
+        let results = [&*format!("d:{register}"), &format!("e:{register}")];
+        let found = run(&code, &["a:b16"], &[values.clone()], &results);
+        assert_eq!(found[0], found[1], "{code}");
+    }
+}
+
 #[test]
 fn flushes_between_single_and_double() {
     let (singles, doubles) = (values(KINDS[2]), values(KINDS[3]));
@@ -169,7 +182,7 @@ fn integers_to_floats() {
         let mut values: Vec<u64> = (0..400).map(|_| low(random.number(), bits)).collect();
         let top = 1u64 << (bits - 1);
         values.extend([0, 1, top - 1, top, top + 1, u64::MAX].map(|x| low(x, bits)));
-        for to in KINDS {
+        for to in KINDS.into_iter().filter(|to| bits > 8 || to.name != "bf16") {
             for (rounding, mode) in MODES {
                 let code = format!("cvt.{rounding}.{}.{from} d, a;", to.name);
                 let (a, d) = (format!("a:b{}", bits.max(16)), format!("d:{}", to.register));
@@ -219,7 +232,11 @@ fn floats_to_integers() {
         let values = values(from);
         for (to, bits, sign) in INTEGERS {
             for (rounding, mode) in INTEGRAL {
-                for sat in ["", ".sat"] {
+                let bfloat = from.name == "bf16";
+                if bfloat && bits == 8 {
+                    continue;
+                }
+                for sat in &["", ".sat"][..if bfloat { 1 } else { 2 }] {
                     let code = format!("cvt.{rounding}{sat}.{to}.{} d, a;", from.name);
                     let register = bits.max(16);
                     let (a, d) = (format!("a:{}", from.register), format!("d:b{register}"));

@@ -215,7 +215,7 @@ fn results_known_by_heart() {
         ("mul.rz.f32 d, a, b", [f(f32::MAX), f(2.0), 0], f(f32::MAX)),
         ("mul.rn.f32 d, a, b", [f(f32::MAX), f(2.0), 0], f(f32::INFINITY)),
         ("mul.rp.f32 d, a, b", [f(f32::MIN_POSITIVE), f(f32::MIN_POSITIVE), 0], 1),
-        ("fma.rn.f32 d, a, b, c", [f(1.0) + 1, f(1.0) + 1, f(-1.0) - 2], f(2f32.powi(-46))),
+        ("fma.rn.f32 d, a, b, c", [f(1.0) + 1, f(1.0) + 1, f(-1.0) + 2], f(2f32.powi(-46))),
         ("sub.f32 d, a, b", [f(f32::INFINITY), f(f32::INFINITY), 0], NAN),
     ];
     for (code, sources, expected) in cases {

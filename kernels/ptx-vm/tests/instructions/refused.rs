@@ -164,6 +164,8 @@ fn comparisons_and_selections() {
         "set.lt.f32.f16 f, h, i",
         "set.lt.u16.s32 h, r, s",
         "set.lt.u32 r, s, t",
+        "set.lt.f16.bf16 h, i, j",
+        "set.lt.bf16x2.f16x2 r, s, t",
         "selp.f16 h, i, j, p",
         "selp.b32 r, s, t, u",
         "selp.pred p, q, p, q",
@@ -214,6 +216,18 @@ fn conversions() {
         "cvt.pack.sat.u16.s32.b32 r, s, t, u",
         "cvt.pack.sat.u32.s32 r, s, t",
         "cvt.pack.sat.u16.u32 r, s, t",
+        "cvt.sat.s64.s32 w, r",
+        "cvt.sat.u32.u32 r, s",
+        "cvt.rn.bf16.u8 h, i",
+        "cvt.rni.s8.bf16 h, i",
+        "cvt.rni.sat.s32.bf16 r, h",
+        "cvt.sat.f32.bf16 f, h",
+        "cvt.rn.sat.relu.f16.f32 h, f",
+        "cvt.f16x2.e4m3x2 r, h",
+        "cvt.rn.satfinite.tf32.f32 r, f",
+        "cvt.rn.ftz.bf16x2.f32 r, f, g",
+        "cvt.rna.relu.tf32.f32 r, f",
+        "cvt.rna.ftz.tf32.f32 r, f",
     ] {
         refuses(code);
     }

@@ -14,7 +14,8 @@ pub fn print(module: &Module<'_>) -> String {
     let mut text = format!(".version {major}.{minor}\n.target {}\n", module.target.join(", "));
     text += ".address_size 64\n";
     for (number, name) in &module.files {
-        let _ = writeln!(text, ".file {number} {name:?}");
+        let name = name.replace('\\', "\\\\").replace('"', "\\\"");
+        let _ = writeln!(text, ".file {number} \"{name}\"");
     }
     for function in &module.functions {
         text += &prototype(module, function, ";\n");

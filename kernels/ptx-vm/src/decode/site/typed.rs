@@ -3,7 +3,7 @@
 use super::Site;
 use crate::error::LoadResult;
 use crate::registers::Slot;
-use crate::syntax::{Operand, Type};
+use crate::syntax::{Immediate, Operand, Type};
 
 /// What a type's bits mean; types without a meaning go with all.
 #[derive(PartialEq, Eq)]
@@ -53,6 +53,12 @@ impl Site<'_, '_, '_> {
                     index + 1
                 )));
             }
+        }
+        let float = matches!(operand, Operand::Immediate(Immediate::F32(_) | Immediate::F64(_)));
+        if float && meaning(kind) == Meaning::Integer {
+            return Err(
+                self.error(format!("operand {}: expected a {kind:?}, found a float", index + 1))
+            );
         }
         if index == 0 { self.result(0, kind) } else { self.source(index, kind) }
     }

@@ -21,7 +21,8 @@ fn check(machine: &Machine, fill: &Fill) -> Answer {
     let state = machine.lock();
     state.current()?;
     let row = fill.width.checked_mul(u64::from(fill.element)).ok_or(Status::INVALID_VALUE)?;
-    if fill.address % u64::from(fill.element) != 0 || fill.rows > 1 && row > fill.pitch {
+    let aligned = fill.address.is_multiple_of(u64::from(fill.element));
+    if !aligned || fill.rows > 1 && row > fill.pitch {
         return Err(Status::INVALID_VALUE);
     }
     state.check_range("fill", fill.address, fill.span())

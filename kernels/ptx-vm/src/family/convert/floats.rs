@@ -3,7 +3,7 @@
 use super::kind::{Conversion, Flags, Kind};
 use crate::arithmetic::format::{Format, Rounding};
 use crate::arithmetic::half::{from_bf16, from_f16, to_bf16, to_f16};
-use crate::arithmetic::single::{canonical, canonical_wide, finished, flushed_if};
+use crate::arithmetic::single::{canonical, canonical_wide, finished, flushed_if, to_i32, to_u32};
 use crate::program::Run;
 use crate::shapes::{Binary, Host, Unary, binary, unary};
 
@@ -115,18 +115,18 @@ fn integral<const ROUNDING: u8>(a: f32) -> f32 {
 }
 
 macro_rules! to_integer {
-    ($($t:ty),*) => {$(
+    ($($t:ty: $to:ident),*) => {$(
         impl<const ROUNDING: u8, const FLUSH: bool> Unary<f32, $t> for Integral<ROUNDING, FLUSH> {
             /// Too large becomes the largest, NaN 0.
             #[inline(always)]
             fn of(a: f32) -> $t {
-                integral::<ROUNDING>(flushed_if(FLUSH, a)) as $t
+                $to(integral::<ROUNDING>(flushed_if(FLUSH, a)))
             }
         }
     )*};
 }
 
-to_integer!(i32, u32);
+to_integer!(i32: to_i32, u32: to_u32);
 
 impl<const ROUNDING: u8, const FLUSH: bool> Unary<f32, f32> for Integral<ROUNDING, FLUSH> {
     #[inline(always)]

@@ -21,6 +21,7 @@ const FORMATS: [Format; 7] =
     [Format::F16, Format::BF16, Format::TF32, Format::F32, Format::F64, Format::E4M3, Format::E5M2];
 const FORMAT_NAMES: [&str; FORMATS.len()] = ["f16", "bf16", "tf32", "f32", "f64", "e4m3", "e5m2"];
 const INTEGER_NAMES: [&str; 8] = ["u8", "u16", "u32", "u64", "s8", "s16", "s32", "s64"];
+const BF16: u8 = 1;
 const TF32: u8 = 2;
 const F32: u8 = 3;
 const F64: u8 = 4;
@@ -117,6 +118,26 @@ pub(super) struct Conversion {
     pub flags: Flags,
 }
 
+impl Kind {
+    /// One of the eight-bit floats.
+    fn small(self) -> bool {
+        self.number >= E4M3 && self.float().is_some()
+    }
+
+    fn single(self) -> bool {
+        self.number == F32
+    }
+
+    /// An integer type that holds all of another's numbers.
+    fn holds(self, other: Kind) -> bool {
+        match (self.signed(), other.signed()) {
+            (false, true) => false,
+            (true, false) => self.bits > other.bits,
+            _ => self.bits >= other.bits,
+        }
+    }
+}
+
 /// Which modifiers go with which types.
 pub(super) fn permitted(
     from: Kind,
@@ -124,37 +145,57 @@ pub(super) fn permitted(
     rounding: Rounding,
     flags: Flags,
 ) -> Result<(), &'static str> {
-    let Flags { sat, relu, satfinite, ftz } = flags;
-    let single = |kind: Kind| kind.number == F32;
-    let small = |kind: Kind| kind.number >= E4M3 && kind.float().is_some();
+    let fine = to.number == TF32;
     let half = to.bits == 16 && to.float().is_some();
-    let fine = to.number == TF32 || half;
-    if ftz && !single(from) && !single(to) {
-        return Err(".ftz is for f32");
+    if flags.ftz && (!(from.single() || to.single()) || to.pair || fine) {
+        return Err("takes no .ftz");
     }
-    if relu && !(small(to) || small(from) || (fine && single(from))) {
-        return Err("takes no .relu");
+    if flags.relu {
+        let single = (fine || half) && from.single() && !flags.sat && rounding != Rounding::Away;
+        if !(to.small() || from.small() || single) {
+            return Err("takes no .relu");
+        }
     }
-    if satfinite && !(small(to) || (fine && single(from))) {
-        return Err("takes no .satfinite");
+    if flags.satfinite {
+        let single = half && from.single() || fine && rounding == Rounding::Away;
+        if !(to.small() || single) {
+            return Err("takes no .satfinite");
+        }
     }
-    if sat && (to.pair || fine && to.number != 0) {
-        return Err("takes no .sat");
+    if flags.sat {
+        let integers = from.float().is_none() && to.float().is_none();
+        let useless = integers && to.holds(from);
+        if to.pair || fine || useless || to.number == BF16 || from.number == BF16 {
+            return Err("takes no .sat");
+        }
     }
-    if small(to) && !satfinite {
+    if to.small() && !flags.satfinite {
         return Err("needs .satfinite");
     }
-    if (small(to) || small(from)) && rounding != Rounding::Nearest {
+    paired(from, to, rounding)
+}
+
+/// Which types go together, and how they may be rounded.
+fn paired(from: Kind, to: Kind, rounding: Rounding) -> Result<(), &'static str> {
+    let nearest = rounding == Rounding::Nearest;
+    if to.number == TF32 && matches!(rounding, Rounding::Down | Rounding::Up) {
+        return Err("rounds by .rn, .rz or .rna");
+    }
+    if (to.small() || from.small()) && !nearest {
         return Err("rounds to nearest (.rn)");
     }
-    let both = match (to.pair, from.pair) {
-        (false, false) => to.number != TF32 || single(from),
-        (true, false) => single(from) && matches!(rounding, Rounding::Nearest | Rounding::Zero),
+    let byte = |kind: Kind| kind.float().is_none() && kind.bits == 8;
+    let fits = match (to.pair, from.pair) {
+        (false, false) => {
+            let bytes = (byte(to) && from.number == BF16) || (byte(from) && to.number == BF16);
+            !bytes && (to.number != TF32 || from.single())
+        }
+        (true, false) => from.single() && (nearest || rounding == Rounding::Zero),
         // Between f16 and the small formats.
-        (true, true) => (small(to) && from.number == 0) || (small(from) && to.number == 0),
+        (true, true) => (to.small() && from.number == 0) || (from.small() && to.number == 0),
         (false, true) => false,
     };
-    match both && from.number != TF32 {
+    match fits && from.number != TF32 {
         true => Ok(()),
         false => Err("there is no such conversion"),
     }
@@ -222,7 +263,8 @@ impl Conversion {
     fn rounded_to_integer(&self, number: Number) -> u64 {
         let value = match number {
             Number::Nan if self.from.number != F64 && self.to.bits < 64 => return 0,
-            Number::Nan => return u64::MAX << (self.to.bits - 1),
+            Number::Nan if self.to.signed() => return u64::MAX << (self.to.bits - 1),
+            Number::Nan => return 1 << (self.to.bits - 1),
             Number::Infinite { negative: true } => i128::MIN,
             Number::Infinite { negative: false } => i128::MAX,
             Number::Finite(exact) => {

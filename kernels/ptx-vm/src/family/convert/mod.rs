@@ -78,7 +78,13 @@ fn conversion(
         (Some(Modifier::Float(rounding)), Some(_), Some(_)) if narrow || to.pair => {
             (rounding, false)
         }
-        (None, Some(_), Some(_)) if !narrow => (Rounding::Nearest, false),
+        // Of a bf16 to something wider a rounding may be asked for; the result is exact.
+        (Some(Modifier::Float(rounding)), Some(Format::BF16), Some(Format::F32 | Format::F64))
+            if rounding != Rounding::Away =>
+        {
+            (Rounding::Nearest, false)
+        }
+        (None, Some(_), Some(_)) if !narrow && !to.pair => (Rounding::Nearest, false),
         (None, ..) => return refuse("needs a rounding"),
         (Some(_), ..) => return refuse("takes no such rounding"),
     };

@@ -199,12 +199,19 @@ fn quiet(turn: &Turn<'_>, lane: usize) -> Access<'static> {
 }
 
 /// The copies taken out arrive.
-pub fn deliver(turn: &mut Turn<'_>, warp: u32, due: Vec<(u32, Box<Copy>)>) -> Checked<()> {
+///
+/// `own`: by a wait of their lanes, which then come after the bytes. Else an mbarrier tells who does.
+pub fn deliver(
+    turn: &mut Turn<'_>,
+    warp: u32,
+    due: Vec<(u32, Box<Copy>)>,
+    own: bool,
+) -> Checked<()> {
     for (mask, copy) in &due {
         if turn.launch.options.adversarial.is_some() {
             read_again(turn, *mask, copy)?;
         }
-        let (own, to) = (warp == turn.warp, &copy.to);
+        let to = &copy.to;
         match copy.width {
             4 => {
                 let words = copy.values[0].map(|x| x as u32);
@@ -243,7 +250,7 @@ fn commit(turn: &mut Turn<'_>, _: &Instruction, mask: u32) -> Checked<Flow> {
 fn wait(turn: &mut Turn<'_>, instruction: &Instruction, mask: u32) -> Checked<Flow> {
     let copies = &mut turn.block.asynchronous.copies[turn.warp as usize];
     let due = copies.arrive_groups(mask, instruction.number as u32);
-    deliver(turn, turn.warp, due)?;
+    deliver(turn, turn.warp, due, true)?;
     Ok(Flow::Next)
 }
 
@@ -251,6 +258,6 @@ fn wait_all(turn: &mut Turn<'_>, _: &Instruction, mask: u32) -> Checked<Flow> {
     let copies = &mut turn.block.asynchronous.copies[turn.warp as usize];
     copies.commit(mask);
     let due = copies.arrive_groups(mask, 0);
-    deliver(turn, turn.warp, due)?;
+    deliver(turn, turn.warp, due, true)?;
     Ok(Flow::Next)
 }

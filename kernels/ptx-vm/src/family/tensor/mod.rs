@@ -2,18 +2,32 @@
 
 /// What instructions of a whole warp have in common.
 pub mod aligned;
+/// Bulk copies.
+pub mod bulk;
 /// Which of the asynchronous copies a `cp` is.
 mod copy;
 /// `cp.async`.
 mod copy_async;
+/// Matrices in shared memory, as `wgmma` finds them.
+mod descriptor;
 /// How lanes hold matrices, and products of them.
 pub mod fragments;
 /// `ldmatrix stmatrix movmatrix`.
 mod matrix;
+/// `mbarrier`.
+mod mbarrier;
 /// `mma.sync`.
 mod mma;
 /// Addresses of instructions that have several.
 pub mod pointer;
+/// Reductions of bulk copies.
+mod reduction;
+/// `setmaxnreg griddepcontrol`.
+mod setting;
+/// Boxes of tensors.
+mod tile;
+/// `wgmma`.
+mod wgmma;
 
 use crate::decode::Site;
 use crate::error::LoadResult;
@@ -26,6 +40,9 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     match site.opcode() {
         "ldmatrix" | "stmatrix" | "movmatrix" => matrix::decode(site),
         "mma" => mma::decode(site),
+        "wgmma" => wgmma::decode(site),
+        "setmaxnreg" | "griddepcontrol" => setting::decode(site),
+        "mbarrier" => mbarrier::decode(site),
         "cp" => copy::decode(site),
         other => Err(site.error(format!("unknown instruction {other}"))),
     }
