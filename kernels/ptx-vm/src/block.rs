@@ -7,15 +7,14 @@ use crate::family::tensor::bulk;
 use crate::launch::Launch;
 use crate::memory::{Checks, GlobalView, Local, Order, Point, Shared};
 use crate::profile::Profile;
-use crate::program::Special;
+use crate::progress::Hope;
+use crate::program::{Family, Special};
 use crate::random::Random;
 use crate::registers::{ALL, LANES, Registers};
 use crate::warp::{Broken, Outcome, State, Warp};
 
 /// Instructions of a warp's turn.
 const QUANTUM: u64 = 4096;
-/// Rounds in which every warp waits or polls, after which nothing will ever change.
-const HOPELESS_ROUNDS: u32 = 1 << 14;
 
 /// What the warps of a block share.
 pub struct Block {
@@ -88,13 +87,13 @@ impl Crew {
         self.block.profile
     }
 
-    /// Runs block number `linear` of the grid to its end.
+    /// Runs block number `linear` of the grid to its end, or until another block's fault has ended the launch it waits for.
     ///
     /// # Errors
     /// The rule it broke.
     pub fn run(&mut self, launch: &Launch<'_>, linear: u64) -> Result<(), Box<Fault>> {
         self.start(launch, linear);
-        let mut hopeless = 0;
+        let mut hope = Hope::new(&launch.progress);
         loop {
             let (mut progress, mut polling, mut done) = (false, false, 0);
             let count = self.warps.len();
@@ -120,11 +119,16 @@ impl Crew {
             // In a random order it may be that only warps that wait had their turn.
             let ready = |warp: &Warp| warp.splits.iter().any(|s| s.state == State::Ready);
             let waiting = polling || self.random.is_some() && self.warps.iter().any(ready);
-            hopeless = if progress { 0 } else { hopeless + 1 };
-            if !progress && (!waiting || hopeless > HOPELESS_ROUNDS) {
-                return Err(self.stuck(launch, polling));
+            match (progress, waiting) {
+                (true, _) => hope.restore(),
+                (false, true) if !hope.is_lost() => {
+                    if launch.progress.is_stopped() {
+                        return Ok(());
+                    }
+                }
+                (false, _) => return Err(self.stuck(launch, polling)),
             }
-            if launch.over_limit(self.block.profile.total()) {
+            if launch.over_limit(self.warps.iter().map(Warp::instructions).sum()) {
                 return Err(self.limit(launch));
             }
         }
@@ -228,13 +232,15 @@ impl Crew {
             }
             State::Converge(members) => {
                 let missing = members & warp.live & !split.mask;
-                (
-                    Rule::InactiveLane,
-                    format!(
-                        "lanes {:#010x} wait here for lanes {missing:#010x}, which never come",
-                        split.mask
-                    ),
-                )
+                let message = format!(
+                    "lanes {:#010x} wait here for lanes {missing:#010x}, which never come",
+                    split.mask
+                );
+                let family = launch.kernel.origins.get(split.pc as usize).map(|o| o.family);
+                match family {
+                    Some(Family::Barrier) => (Rule::Barrier, message),
+                    _ => (Rule::InactiveLane, message),
+                }
             }
             State::Ready => {
                 let outstanding = self.block.asynchronous.outstanding();

@@ -1,12 +1,13 @@
 //! A launch: a kernel, its grid and arguments, and the rules it runs under.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use crate::block::Crew;
 use crate::error::{Fault, Rule, Thread, Violation};
 use crate::memory::{Cache, Checks, Constant, GlobalView};
 use crate::profile::Profile;
+use crate::progress::Progress;
 use crate::program::{Kernel, Program};
 use crate::registers::Slot;
 use crate::target::Target;
@@ -24,6 +25,8 @@ pub struct Options {
     pub counts: bool,
     /// The second-level cache that counted traffic goes through.
     pub cache: Option<Arc<Cache>>,
+    /// Where kernels print; `None` is the standard output of the process.
+    pub printed: Option<Arc<Mutex<Vec<u8>>>>,
     /// Seed of a random order of warps; asynchronous effects then come as late as they may.
     pub adversarial: Option<u64>,
     /// Warp instructions a block may run.
@@ -39,6 +42,7 @@ impl Default for Options {
             races: false,
             counts: false,
             cache: None,
+            printed: None,
             adversarial: None,
             instruction_limit: Some(1 << 36),
         }
@@ -63,6 +67,8 @@ pub struct Launch<'a> {
     pub parameters: Constant,
     pub global: GlobalView,
     pub options: &'a Options,
+    /// Which of the host threads still move.
+    pub(crate) progress: Progress,
 }
 
 impl<'a> Launch<'a> {
@@ -87,8 +93,17 @@ impl<'a> Launch<'a> {
         if let Some(cache) = &options.cache {
             global = global.with_cache(cache.clone());
         }
-        let launch =
-            Self { program, kernel, grid, block, dynamic_shared, parameters, global, options };
+        let launch = Self {
+            program,
+            kernel,
+            grid,
+            block,
+            dynamic_shared,
+            parameters,
+            global,
+            options,
+            progress: Progress::default(),
+        };
         match target.refuses(kernel, dimensions, bytes) {
             None => Ok(launch),
             Some(message) => {
@@ -112,24 +127,30 @@ impl<'a> Launch<'a> {
     pub fn run(&self) -> Result<Profile, Box<Fault>> {
         let blocks = self.grid.iter().map(|&n| u64::from(n)).product::<u64>();
         let workers = (self.options.threads.max(1) as u64).min(blocks);
-        let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+        let next = AtomicU64::new(0);
+        self.progress.start(workers as usize);
         let profile = Profile::new(self.kernel.code.len(), self.options.counts);
         let results = Mutex::new((profile, None::<(u64, Box<Fault>)>));
         let work = || {
             let mut crew = match Crew::new(self) {
                 Ok(crew) => crew,
-                Err(fault) => return keep(&results, 0, fault),
+                Err(fault) => {
+                    self.progress.stop();
+                    self.progress.leave();
+                    return keep(&results, 0, fault);
+                }
             };
-            while !stop.load(Ordering::Relaxed) {
+            while !self.progress.is_stopped() {
                 let block = next.fetch_add(1, Ordering::Relaxed);
                 if block >= blocks {
                     break;
                 }
                 if let Err(fault) = crew.run(self, block) {
-                    stop.store(true, Ordering::Relaxed);
                     keep(&results, block, fault);
+                    self.progress.stop();
                 }
             }
+            self.progress.leave();
             results.lock().unwrap_or_else(|e| e.into_inner()).0.add(&crew.into_profile());
         };
         std::thread::scope(|scope| {

@@ -5,7 +5,7 @@
 //! | 4 | `launch` (grid over host threads), `block` (warps in turn), `warp` (splits, lowest instruction first) |
 //! | 3 | `family` (what each instruction does), `decode` (text to instructions) |
 //! | 2 | `turn` (what an instruction sees), `shapes` (loops over lanes), `program` (decoded code) |
-//! | 1 | `arithmetic` (numbers and roundings), `registers`, `barrier`, `asynchronous`, `memory`, `profile`, `target`, `random` |
+//! | 1 | `arithmetic` (numbers and roundings), `registers`, `barrier`, `asynchronous`, `memory`, `print`, `profile`, `progress`, `target`, `random` |
 //! | 0 | `error`, `syntax` (what a text says) |
 
 pub mod arithmetic;
@@ -22,8 +22,10 @@ mod literal;
 pub mod memory;
 pub mod module;
 pub mod parser;
+pub mod print;
 pub mod profile;
 pub mod program;
+mod progress;
 pub mod random;
 pub mod registers;
 pub mod shapes;

@@ -168,6 +168,8 @@ pub struct Body<'a> {
     pub variables: Vec<Variable<'a>>,
     /// For each label the instruction it stands before (`instructions.len()` at the end).
     pub labels: Vec<usize>,
+    /// `.branchtargets` lists: where `brx.idx` may go.
+    pub targets: Vec<Vec<LabelId>>,
     pub instructions: Vec<Instruction<'a>>,
 }
 
@@ -250,6 +252,8 @@ pub enum Operand<'a> {
     /// `p|q`: two results (`setp`, `shfl`, `elect`).
     Pair(Box<(Operand<'a>, Operand<'a>)>),
     Label(LabelId),
+    /// The name of a `.branchtargets` list: index into [`Body::targets`].
+    Targets(u32),
     /// `_`: a result nobody wants.
     Sink,
 }

@@ -105,6 +105,11 @@ impl Warp {
         });
     }
 
+    /// Instructions run since the start, those included that no lane took part in.
+    pub fn instructions(&self) -> u64 {
+        self.instructions
+    }
+
     /// Runs at most about `quantum` instructions.
     ///
     /// # Errors

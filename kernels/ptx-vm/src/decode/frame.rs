@@ -26,7 +26,7 @@ pub enum Binding {
 enum Jump {
     /// `number` of this instruction.
     Number { code: usize, label: LabelId },
-    /// An element of the lists.
+    /// An element of the lists (`.branchtargets`).
     Element { list: usize, label: LabelId },
     /// `number` of this instruction becomes the end of the body (`ret` of a device function).
     End { code: usize },
@@ -40,6 +40,10 @@ pub struct Frame {
     variables: Vec<Binding>,
     parameters: Vec<Binding>,
     returns: Vec<Binding>,
+    /// Bytes of the variables, of the parameters and of the results.
+    sizes: [Vec<u64>; 3],
+    /// First element and length of each `.branchtargets` list.
+    tables: Vec<(u32, u32)>,
     jumps: RefCell<Vec<Jump>>,
 }
 
@@ -74,7 +78,13 @@ impl Frame {
                 )?),
             });
         }
+        let mut jumps = Vec::new();
+        let tables = body.targets.iter().map(|targets| table(decoder, targets, &mut jumps));
+        let tables = tables.collect();
+        let sizes = [&body.variables, &function.parameters, &function.returns];
+        let sizes = sizes.map(|list| list.iter().map(|variable| variable.bytes()).collect());
         let (entry, first_code) = (function.entry, decoder.code.len());
+        let jumps = RefCell::new(jumps);
         Ok(Self {
             entry,
             first_code,
@@ -82,8 +92,26 @@ impl Frame {
             variables,
             parameters,
             returns,
-            jumps: RefCell::default(),
+            sizes,
+            tables,
+            jumps,
         })
+    }
+
+    /// Where the elements of a `.branchtargets` list lie, and how many they are.
+    pub fn table(&self, index: u32) -> Option<(u32, u32)> {
+        self.tables.get(index as usize).copied()
+    }
+
+    /// Bytes of a variable of the function's own.
+    pub fn size(&self, symbol: Symbol) -> Option<u64> {
+        let (list, index) = match symbol {
+            Symbol::Body(i) => (0, i),
+            Symbol::Parameter(i) => (1, i),
+            Symbol::Return(i) => (2, i),
+            Symbol::Module(_) | Symbol::Function(_) => return None,
+        };
+        self.sizes[list].get(index as usize).copied()
     }
 
     /// Slot and declared type of a register.
@@ -104,10 +132,6 @@ impl Frame {
 
     pub(super) fn jump_number(&self, code: usize, label: LabelId) {
         self.jumps.borrow_mut().push(Jump::Number { code, label });
-    }
-
-    pub(super) fn jump_element(&self, list: usize, label: LabelId) {
-        self.jumps.borrow_mut().push(Jump::Element { list, label });
     }
 
     pub(super) fn jump_end(&self, code: usize) {
@@ -136,4 +160,18 @@ impl Frame {
             }
         }
     }
+}
+
+/// Room for a `.branchtargets` list; its elements become instruction numbers with the other jumps.
+fn table(
+    decoder: &mut Decoder<'_, '_>,
+    targets: &[LabelId],
+    jumps: &mut Vec<Jump>,
+) -> (u32, u32) {
+    let first = decoder.lists.len();
+    for (i, &label) in targets.iter().enumerate() {
+        decoder.lists.push(Slot::default());
+        jumps.push(Jump::Element { list: first + i, label });
+    }
+    (first as u32, targets.len() as u32)
 }

@@ -27,6 +27,13 @@ use constants::Constants;
 /// Instructions a kernel may have once its calls are written out.
 const MOST_INSTRUCTIONS: usize = 1 << 20;
 
+/// Calls written out in a kernel: functions that call others twice each double their number.
+const MOST_CALLS: usize = 1 << 16;
+/// Rows of registers: 8 MiB a warp.
+const MOST_ROWS: u32 = 1 << 16;
+/// Labels in the lists of branches with all calls written out.
+const MOST_TARGETS: usize = 1 << 22;
+
 /// Gives module variables memory on the device.
 pub trait Placement {
     /// Address for a variable with this content; `read_only` for `.const`.
@@ -95,6 +102,8 @@ pub struct Decoder<'m, 't> {
     async_proxy: bool,
     /// Functions being written out, to find recursion.
     calls: Vec<usize>,
+    /// Bodies written out until now.
+    written_out: usize,
     /// The carry flag of `add.cc` and its kin, once an instruction needs it.
     carry: Option<Slot>,
 }
@@ -115,6 +124,7 @@ impl<'m, 't> Decoder<'m, 't> {
             local_bytes: 0,
             async_proxy: false,
             calls: Vec::new(),
+            written_out: 0,
             carry: None,
         }
     }
@@ -158,6 +168,11 @@ impl<'m, 't> Decoder<'m, 't> {
             return Err(LoadError::new(function.line, message));
         };
         let frame = Frame::new(self, function, body, parameters, returns)?;
+        self.written_out += 1;
+        if let Some(what) = self.too_large() {
+            let message = format!("more than {what} with all calls written out");
+            return Err(LoadError::new(function.line, message));
+        }
         let first = self.code.len();
         let mut starts = Vec::with_capacity(body.instructions.len() + 1);
         for instruction in &body.instructions {
@@ -180,6 +195,17 @@ impl<'m, 't> Decoder<'m, 't> {
             );
         }
         Ok(())
+    }
+
+    /// What there is too much of.
+    fn too_large(&self) -> Option<String> {
+        let limits = [
+            (self.written_out, MOST_CALLS, "calls"),
+            (self.rows as usize, MOST_ROWS as usize, "32-bit registers"),
+            (self.lists.len(), MOST_TARGETS, "labels in lists"),
+        ];
+        let over = limits.into_iter().find(|(found, most, _)| found > most);
+        over.map(|(_, most, what)| format!("{most} {what}"))
     }
 
     pub(crate) fn push(&mut self, instruction: Instruction, origin: Origin) {

@@ -10,6 +10,9 @@ use crate::registers::Slot;
 use crate::shapes::Host;
 use crate::syntax::{self, Base, Operand, Space, Symbol, Type};
 
+/// Functions that may call one another in a chain.
+const MOST_DEPTH: usize = 64;
+
 /// A decoded instruction without guard and origin.
 #[derive(Debug, Clone)]
 pub struct Encoded {
@@ -334,10 +337,14 @@ impl<'d, 'm, 't> Site<'d, 'm, 't> {
         returns: Vec<Binding>,
     ) -> LoadResult<()> {
         let function = self.function(index).ok_or_else(|| self.error("unknown function"))?;
-        if self.decoder.calls.contains(&(index as usize)) {
+        let calls = &self.decoder.calls;
+        if calls.contains(&(index as usize)) {
             return Err(
                 self.error(format!("{} calls itself: recursion is not supported", function.name))
             );
+        }
+        if calls.len() >= MOST_DEPTH {
+            return Err(self.error(format!("functions call each other {MOST_DEPTH} deep")));
         }
         self.decoder.calls.push(index as usize);
         self.decoder.write_out(function, parameters, returns)?;
@@ -345,14 +352,27 @@ impl<'d, 'm, 't> Site<'d, 'm, 't> {
         Ok(())
     }
 
-    /// Place of an argument or result of a call: a `.param` variable.
+    /// Place of an argument or result of a call: a `.param` variable as large as `formal`.
     ///
     /// # Errors
     /// Something else.
-    pub fn argument(&self, operand: &Operand<'_>) -> LoadResult<Binding> {
+    pub fn argument(
+        &self,
+        operand: &Operand<'_>,
+        formal: &syntax::Variable<'_>,
+    ) -> LoadResult<Binding> {
         let Operand::Symbol { symbol, offset: 0 } = operand else {
             return Err(self.error(format!("expected a .param variable, found {operand:?}")));
         };
+        if formal.register.is_some() {
+            let message = format!("{} is a register: .param variables only", formal.name);
+            return Err(self.error(message));
+        }
+        if let Some(bytes) = self.frame.size(*symbol).filter(|&bytes| bytes != formal.bytes()) {
+            let message =
+                format!("{bytes} bytes for {}, which has {}", formal.name, formal.bytes());
+            return Err(self.error(message));
+        }
         self.frame
             .binding(*symbol)
             .ok_or_else(|| self.error("expected a .param variable of this function"))
@@ -439,23 +459,20 @@ impl<'d, 'm, 't> Site<'d, 'm, 't> {
         self.emit(encoded)
     }
 
-    /// Appends a jump whose list holds instruction numbers (`brx.idx`).
+    /// Appends a jump whose list is a `.branchtargets` list: instruction numbers.
     ///
     /// # Errors
-    /// A target is no label.
-    pub fn emit_jump_table(
-        &mut self,
-        mut encoded: Encoded,
-        targets: &[Operand<'_>],
-    ) -> LoadResult<()> {
-        for (i, target) in targets.iter().enumerate() {
-            let Operand::Label(label) = target else {
-                return Err(self.error(format!("expected a label, found {target:?}")));
-            };
-            self.frame.jump_element(self.decoder.lists.len() + i, *label);
-        }
-        encoded.list = vec![Slot::default(); targets.len()];
-        self.emit(encoded)
+    /// The operand is no such list.
+    pub fn emit_jump_table(&mut self, encoded: Encoded, targets: &Operand<'_>) -> LoadResult<()> {
+        let table = match targets {
+            Operand::Targets(index) => self.frame.table(*index),
+            _ => None,
+        };
+        let table = table.ok_or_else(|| self.error("expected the name of a .branchtargets list"))?;
+        let at = self.decoder.code.len();
+        self.emit(encoded)?;
+        self.decoder.code[at].list = table;
+        Ok(())
     }
 
     /// Appends a jump to the end of the function being written out.

@@ -1,5 +1,8 @@
 //! Read-modify-write: `atom` gives the old value back, `red` does not. Lanes act in their order.
 
+/// Half-precision numbers.
+mod half;
+
 use super::address::{Address, FREE_SHIFT, addresses, manner, take_hints, take_how, take_space};
 use super::transfer::Cell;
 use crate::decode::{Encoded, Site};
@@ -28,7 +31,7 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
         return Err(site.error("atomics are for global and shared memory"));
     }
     let kind = modifiers.take_last_type()?;
-    modifiers.take("noftz");
+    let keeps_subnormals = modifiers.take("noftz");
     let names = ["add", "min", "max", "inc", "dec", "and", "or", "xor", "exch", "cas"];
     let name = modifiers.take_one(|m| names.iter().find(|n| **n == m).copied());
     let vector = modifiers.take_one(|m| match m {
@@ -38,10 +41,20 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
         _ => None,
     });
     modifiers.finish()?;
-    let run = name.and_then(|name| pick(site.host(), name, kind));
+    let halves = matches!(kind, Type::F16 | Type::F16x2 | Type::Bf16 | Type::Bf16x2);
+    let run = name.and_then(|name| match halves {
+        true => half::pick(site.host(), name, kind, vector.is_some()),
+        false => pick(site.host(), name, kind),
+    });
     let (Some(name), Some(run)) = (name, run) else {
         return Err(site.error(format!("no atomic {} of {kind:?}", name.unwrap_or("operation"))));
     };
+    if halves != keeps_subnormals {
+        return Err(site.error(".noftz belongs to atomics of half-precision numbers, and only there"));
+    }
+    if vector.is_some() && (space == Space::Shared || !(halves || kind == Type::F32)) {
+        return Err(site.error("vectors are for f32 and half-precision numbers in global memory"));
+    }
     let first = usize::from(returns);
     site.expect_operands(first + if name == "cas" { 3 } else { 2 })?;
     let address = Address::decode(site, first, space, how)?;

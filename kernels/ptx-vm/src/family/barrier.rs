@@ -12,6 +12,8 @@ use crate::turn::{Flow, Turn};
 const COUNTED: u32 = 1;
 const ARRIVE: u32 = 2;
 const NEGATED: u32 = 4;
+/// All lanes of the warp come together.
+const ALIGNED: u32 = 8;
 /// Operands of every block barrier: result, identity, thread count, predicate.
 const RESULT: usize = 0;
 const IDENTITY: usize = 1;
@@ -20,7 +22,9 @@ const PREDICATE: usize = 3;
 
 pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     let mut modifiers = site.modifiers();
-    modifiers.take("aligned");
+    // `bar` is the old name of `barrier.aligned`.
+    let aligned = modifiers.take("aligned") || site.opcode() == "bar";
+    let aligned = if aligned { ALIGNED } else { 0 };
     modifiers.take("cta");
     if modifiers.take("warp") {
         return warp_sync(site, modifiers);
@@ -31,13 +35,13 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     match modifiers.rest().first().copied() {
         Some("sync") if modifiers.take("sync") => {
             modifiers.finish()?;
-            wait(site, 0, 0)
+            wait(site, 0, aligned)
         }
         Some("arrive") if modifiers.take("arrive") => {
             modifiers.finish()?;
-            wait(site, 0, ARRIVE)
+            wait(site, 0, ARRIVE | aligned)
         }
-        Some("red") if modifiers.take("red") => reduce(site, modifiers),
+        Some("red") if modifiers.take("red") => reduce(site, modifiers, aligned),
         _ => Err(site.error("expected sync, arrive or red")),
     }
 }
@@ -65,7 +69,7 @@ fn numbers(
 
 fn wait(site: &mut Site<'_, '_, '_>, first: usize, kind: u32) -> LoadResult<()> {
     let count = site.instruction.operands.len();
-    if count == 0 || count > 2 || (kind == ARRIVE && count != 2) {
+    if count == 0 || count > 2 || (kind & ARRIVE != 0 && count != 2) {
         return Err(
             site.error(format!("a barrier and its number of threads, found {count} operands"))
         );
@@ -75,7 +79,11 @@ fn wait(site: &mut Site<'_, '_, '_>, first: usize, kind: u32) -> LoadResult<()> 
     site.emit(Encoded { detail: kind | counted, ..encoded })
 }
 
-fn reduce(site: &mut Site<'_, '_, '_>, mut modifiers: Modifiers<'_>) -> LoadResult<()> {
+fn reduce(
+    site: &mut Site<'_, '_, '_>,
+    mut modifiers: Modifiers<'_>,
+    aligned: u32,
+) -> LoadResult<()> {
     let operation = modifiers.take_one(|m| ["popc", "and", "or"].iter().position(|o| *o == m));
     let kind = modifiers.take_last_type()?;
     modifiers.finish()?;
@@ -93,11 +101,17 @@ fn reduce(site: &mut Site<'_, '_, '_>, mut modifiers: Modifiers<'_>) -> LoadResu
         (Some(2), Type::Pred) => (reduce_or, site.predicate_result(site.operand(0)?)?),
         _ => return Err(site.error("expected red.popc.u32, red.and.pred or red.or.pred")),
     };
-    let detail = counted | if negated { NEGATED } else { 0 };
+    let detail = counted | aligned | if negated { NEGATED } else { 0 };
     site.emit(Encoded {
         detail,
         ..Encoded::new(run, Family::Barrier, &[result, identity, threads, predicate])
     })
+}
+
+/// Lanes of an aligned barrier wait for the others of their warp first.
+fn gather(turn: &Turn<'_>, instruction: &Instruction, mask: u32) -> Option<Flow> {
+    let missing = instruction.detail & ALIGNED != 0 && turn.live & !mask != 0;
+    missing.then_some(Flow::Converge(turn.live))
 }
 
 /// The lanes arrive; all have to name the same barrier and the same count.
@@ -136,6 +150,9 @@ fn arrive(turn: &mut Turn<'_>, instruction: &Instruction, mask: u32, holds: u32)
 }
 
 fn sync_block(turn: &mut Turn<'_>, instruction: &Instruction, mask: u32) -> Checked<Flow> {
+    if let Some(flow) = gather(turn, instruction, mask) {
+        return Ok(flow);
+    }
     let id = arrive(turn, instruction, mask, 0)?;
     match instruction.detail & ARRIVE {
         0 => Ok(Flow::Barrier { id, resume: false }),
@@ -175,6 +192,9 @@ fn reduced(
     if let Some(gathered) = turn.resumed {
         write(turn, gathered);
         return Ok(Flow::Next);
+    }
+    if let Some(flow) = gather(turn, instruction, mask) {
+        return Ok(flow);
     }
     let lanes = turn.registers.predicate(instruction.operands[PREDICATE]);
     let holds = if instruction.detail & NEGATED != 0 { !lanes } else { lanes };

@@ -1,10 +1,12 @@
 //! Branches, calls, the end: `bra brx ret exit call trap`.
 
+use super::address::nothing;
+use super::external;
 use crate::decode::{Encoded, Site};
 use crate::error::{Checked, LoadResult, Rule, Violation};
 use crate::program::{Family, Guard, Instruction, OPERANDS};
 use crate::registers::{LANES, Slot};
-use crate::syntax::{Operand, Symbol, Type};
+use crate::syntax::{Operand, Symbol, Type, Variable};
 use crate::turn::{Flow, Turn};
 
 pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
@@ -26,7 +28,7 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
         "nanosleep" => {
             site.modifiers().take_last_type()?;
             site.source(0, Type::U32)?;
-            site.emit(Encoded::new(poll, Family::Control, &[]))
+            site.emit(Encoded::new(nothing, Family::Control, &[]))
         }
         _ => call(site),
     }
@@ -49,7 +51,7 @@ fn branch(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     site.emit_jump(Encoded::new(jump, Family::Control, &[]), target)
 }
 
-/// `brx.idx %r, {targets}`: the parser puts the target list in the place of its name.
+/// `brx.idx %r, targets`.
 fn branch_table(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     site.expect_operands(2)?;
     let mut modifiers = site.modifiers();
@@ -59,9 +61,7 @@ fn branch_table(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     }
     modifiers.finish()?;
     let index = site.source(0, Type::U32)?;
-    let Operand::Vector(targets) = site.operand(1)? else {
-        return Err(site.error("expected the name of a .branchtargets list"));
-    };
+    let targets = site.operand(1)?;
     site.emit_jump_table(Encoded::new(jump_by_table, Family::Control, &[index]), targets)
 }
 
@@ -85,10 +85,9 @@ fn call(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
             )),
         };
     let function = site.function(index).ok_or_else(|| site.error("unknown function"))?;
-    let bind = |operands: &[Operand<'_>]| {
-        operands.iter().map(|o| site.argument(o)).collect::<LoadResult<Vec<_>>>()
-    };
-    let (arguments, returns) = (bind(arguments)?, bind(returns)?);
+    if function.entry {
+        return Err(site.error(format!("{} is a kernel: those are launched", function.name)));
+    }
     if (arguments.len(), returns.len()) != (function.parameters.len(), function.returns.len()) {
         return Err(site.error(format!(
             "{} takes {} arguments and gives {} results",
@@ -96,6 +95,15 @@ fn call(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
             function.parameters.len(),
             function.returns.len()
         )));
+    }
+    let bind = |operands: &[Operand<'_>], formals: &[Variable<'_>]| {
+        let both = operands.iter().zip(formals);
+        both.map(|(operand, formal)| site.argument(operand, formal)).collect::<LoadResult<Vec<_>>>()
+    };
+    let (arguments, returns) =
+        (bind(arguments, &function.parameters)?, bind(returns, &function.returns)?);
+    if function.body.is_none() {
+        return external::decode(site, function.name, &arguments, &returns);
     }
     if site.instruction.guard.is_some() {
         return guarded_call(site, index, arguments, returns);
@@ -146,8 +154,4 @@ fn exit(_: &mut Turn<'_>, _: &Instruction, _: u32) -> Checked<Flow> {
 
 fn trap(_: &mut Turn<'_>, _: &Instruction, mask: u32) -> Checked<Flow> {
     Err(Box::new(Violation::by(Rule::Trap, mask.trailing_zeros(), "the kernel ran into a trap")))
-}
-
-fn poll(_: &mut Turn<'_>, _: &Instruction, _: u32) -> Checked<Flow> {
-    Ok(Flow::Poll)
 }

@@ -11,6 +11,7 @@ pub mod control;
 pub mod convert;
 pub mod division;
 pub mod exchange;
+pub mod external;
 pub mod extreme;
 pub mod fence;
 pub mod float;

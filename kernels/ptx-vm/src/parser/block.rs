@@ -1,5 +1,9 @@
 //! What an operand may refer to: names of the function around it and of the module.
 
+use std::collections::HashMap;
+
+use crate::syntax::LabelId;
+
 use super::labels::Labels;
 use super::scopes::{Name, Scopes};
 use super::unit::Unit;
@@ -8,6 +12,9 @@ pub(super) struct Block<'p, 'a> {
     pub unit: &'p mut Unit<'a>,
     pub scopes: Scopes<'a>,
     pub labels: Labels<'a>,
+    /// `.branchtargets` lists, and the name of each.
+    pub targets: Vec<Vec<LabelId>>,
+    pub target_names: HashMap<&'a str, u32>,
 }
 
 impl Block<'_, '_> {

@@ -1,7 +1,10 @@
 //! The block of a function: scopes, declarations, labels, instructions.
 
+use std::collections::HashMap;
+
 use crate::error::{LoadError, LoadResult};
 use crate::lexer::Kind;
+use crate::literal::short;
 use crate::syntax::{Body, Guard, Instruction, Space, Symbol, Type};
 
 use super::block::Block;
@@ -28,7 +31,8 @@ struct Statements<'p, 'a> {
 pub(super) fn body<'a>(unit: &mut Unit<'a>, scopes: Scopes<'a>) -> LoadResult<Body<'a>> {
     let opened = unit.tokens.line();
     unit.tokens.mark(b'{')?;
-    let block = Block { unit, scopes, labels: Labels::new() };
+    let (targets, target_names) = (Vec::new(), HashMap::new());
+    let block = Block { unit, scopes, labels: Labels::new(), targets, target_names };
     let mut statements = Statements { block, body: Body::default(), source: None };
     while !statements.finished() {
         if statements.tokens().peek().kind == Kind::End {
@@ -40,6 +44,7 @@ pub(super) fn body<'a>(unit: &mut Unit<'a>, scopes: Scopes<'a>) -> LoadResult<Bo
     let Statements { block, mut body, .. } = statements;
     body.labels = block.labels.finish()?;
     body.registers = block.scopes.into_registers();
+    body.targets = block.targets;
     Ok(body)
 }
 
@@ -98,7 +103,30 @@ impl<'a> Statements<'_, 'a> {
         let line = self.tokens().line();
         let name = self.tokens().word("a label")?;
         self.tokens().mark(b':')?;
-        self.block.labels.place(name, self.body.instructions.len(), line)
+        match self.tokens().dotted() {
+            Some("branchtargets") => self.targets(name, line),
+            _ => self.block.labels.place(name, self.body.instructions.len(), line),
+        }
+    }
+
+    /// `name: .branchtargets A, B;`: known from here to the end of the function.
+    fn targets(&mut self, name: &'a str, line: u32) -> LoadResult<()> {
+        self.tokens().next();
+        let index = self.block.targets.len() as u32;
+        if self.block.target_names.insert(name, index).is_some() {
+            return Err(LoadError::new(line, format!("`{}` is declared twice", short(name))));
+        }
+        let mut labels = Vec::new();
+        loop {
+            let line = self.tokens().line();
+            let label = self.tokens().word("a label to branch to")?;
+            labels.push(self.block.labels.mention(label, line));
+            if !self.tokens().eat_mark(b',') {
+                break;
+            }
+        }
+        self.block.targets.push(labels);
+        self.tokens().mark(b';')
     }
 
     fn directive(&mut self) -> LoadResult<()> {
@@ -108,7 +136,7 @@ impl<'a> Statements<'_, 'a> {
             "loc" => self.location(),
             "pragma" => self.block.unit.pragma(),
             "branchtargets" => {
-                Err(self.block.unit.refused(".branchtargets", "branch to labels by `bra`"))
+                Err(self.tokens().expected("a name and `:` before `.branchtargets`"))
             }
             "callprototype" | "calltargets" => {
                 Err(self.block.unit.refused("indirect call", "call functions by their names"))
@@ -196,6 +224,7 @@ impl<'a> Statements<'_, 'a> {
         }
         let operands = match name {
             "call" => operand::call(&mut self.block)?,
+            "brx" => operand::branch_table(&mut self.block)?,
             _ => operand::operands(&mut self.block)?,
         };
         let source = self.source;

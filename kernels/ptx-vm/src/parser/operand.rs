@@ -154,6 +154,20 @@ fn address<'a>(block: &mut Block<'_, 'a>) -> LoadResult<Operand<'a>> {
     Ok(Operand::Tensor { base, offset, coordinates })
 }
 
+/// `%r1, targets;`: the name is one of a `.branchtargets` list.
+pub(super) fn branch_table<'a>(block: &mut Block<'_, 'a>) -> LoadResult<Vec<Operand<'a>>> {
+    let index = simple(block)?;
+    block.unit.tokens.mark(b',')?;
+    let token = block.unit.tokens.peek();
+    let name = block.unit.tokens.word("the name of a `.branchtargets` list")?;
+    let Some(&targets) = block.target_names.get(name) else {
+        let message = format!("`{}` is no `.branchtargets` list declared before", short(name));
+        return Err(LoadError::new(token.line, message));
+    };
+    block.unit.tokens.mark(b';')?;
+    Ok(vec![index, Operand::Targets(targets)])
+}
+
 /// `(results), function, (arguments);`, either list or both missing.
 pub(super) fn call<'a>(block: &mut Block<'_, 'a>) -> LoadResult<Vec<Operand<'a>>> {
     let mut operands = Vec::new();

@@ -109,8 +109,36 @@ fn pragmas_are_of_no_account() {
 fn what_is_refused_by_name() {
     let name = "is not supported: call the function by its own name";
     assert_directive_refused(".alias a, b;", &format!("`.alias` {name}"));
-    let branch = "`.branchtargets` is not supported: branch to labels by `bra`";
-    assert_statement_refused("list: .branchtargets A, B;", branch);
+    let indirect = "`indirect call` is not supported: call functions by their names";
+    assert_statement_refused("list: .calltargets f, g;", indirect);
+}
+
+#[test]
+fn branch_targets_are_lists_of_labels() {
+    let text = kernel("list: .branchtargets A, B, A;\nA: brx.idx 1, list;\nB: ret;");
+    let module = accepted(&text);
+    let body = module.functions[0].body.as_ref().expect("a body");
+    let at: Vec<usize> = body.targets[0].iter().map(|id| body.labels[id.0 as usize]).collect();
+    assert_eq!(at, [0, 1, 0]);
+    assert_eq!(body.instructions[0].operands[1], Operand::Targets(0));
+    let unknown = "`list` is no `.branchtargets` list declared before";
+    assert_statement_refused("A: brx.idx 1, list; list: .branchtargets A;", unknown);
+    assert_statement_refused(
+        "A: list: .branchtargets A; list: .branchtargets A;",
+        "`list` is declared twice",
+    );
+    assert_statement_refused(
+        ".branchtargets A;",
+        "expected a name and `:` before `.branchtargets`, found `.branchtargets`",
+    );
+    assert_statement_refused(
+        "list: .branchtargets;",
+        "expected a label to branch to, found `;`",
+    );
+    assert_statement_refused(
+        "list: .branchtargets A;",
+        "`A` is not declared: no register, variable, function or label here",
+    );
 }
 
 #[test]

@@ -76,6 +76,11 @@ fn block(module: &Module<'_>, body: &Body<'_>) -> String {
         let name = symbol(module, Symbol::Body(index as u32));
         let _ = writeln!(text, "{};", self::variable(module, variable, &name));
     }
+    for (index, targets) in body.targets.iter().enumerate() {
+        let labels: Vec<String> =
+            targets.iter().map(|id| format!("L{}", body.labels[id.0 as usize])).collect();
+        let _ = writeln!(text, "T{index}: .branchtargets {};", labels.join(", "));
+    }
     let places: HashSet<usize> = body.labels.iter().copied().collect();
     for at in 0..=body.instructions.len() {
         if places.contains(&at) {
@@ -131,6 +136,7 @@ fn operand(module: &Module<'_>, body: &Body<'_>, operand: &Operand<'_>) -> Strin
             )
         }
         Operand::Label(id) => format!("L{}", body.labels[id.0 as usize]),
+        Operand::Targets(index) => format!("T{index}"),
         Operand::Sink => "_".to_owned(),
     }
 }

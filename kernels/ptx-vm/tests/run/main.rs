@@ -1,6 +1,28 @@
-//! Whole kernels on the machine, written as PTX texts.
+//! Whole kernels on the machine: what they compute, and every rule that they can break.
 
+/// Totals over threads, blocks and host threads.
+mod atomics;
+/// Barriers of a block in all their forms.
+mod barriers;
 /// A device to run texts on.
 mod bench;
-/// Branches, loops, calls: lanes part and meet.
+/// Device functions, printing, assertions.
+mod calls;
+/// Branches, loops, switches: lanes part and meet.
 mod divergence;
+/// Shuffles, votes and what else lanes tell each other.
+mod exchange;
+/// Launches beyond limits, kernels without end, traps.
+mod limits;
+/// Addresses that are wrong: bounds, alignment, freed, unwritten, read-only memory.
+mod memory_faults;
+/// Kernels as nvcc writes them.
+mod nvcc;
+/// Accesses that nothing orders.
+mod races;
+/// Special registers.
+mod registers;
+/// State spaces, vectors, generic addresses.
+mod spaces;
+/// Barriers, exchanges and flags that some never reach.
+mod waiting;

@@ -1,0 +1,173 @@
+//! Accesses that nothing orders, each beside the program that orders them; and what a missing barrier does to results
+//! when warps run in a random order.
+
+use ptx_vm::error::{Fault, Rule};
+
+use crate::bench::Bench;
+
+/// The program races at `at` in (block, thread); without the detector it runs through.
+#[track_caller]
+fn races(statements: &str, (grid, block): (u32, u32), at: &str, place: (u32, u32)) -> Fault {
+    let mut bench = Bench::kernel("", statements);
+    let arguments = |bench: &Bench| [bench.words(&vec![0; (grid * block) as usize]), bench.words(&[0; 64])];
+    let fault = bench.fault(grid, block, &arguments(&bench));
+    bench.assert_at(&fault, Rule::Race, at, place);
+    for seed in 1..=20 {
+        bench.options.adversarial = Some(seed);
+        let fault = bench.fault(grid, block, &arguments(&bench));
+        assert_eq!(fault.rule, Rule::Race, "seed {seed}: {fault}");
+    }
+    (bench.options.races, bench.options.adversarial) = (false, None);
+    bench.pass(grid, block, &arguments(&bench));
+    fault
+}
+
+/// The program does not race, in no order of warps, with one host thread or two.
+#[track_caller]
+fn ordered(statements: &str, (grid, block): (u32, u32)) {
+    crate::bench::results("", statements, (grid, block), &[0; 64]);
+}
+
+/// Neighbours exchange words in shared memory, `distance` threads apart; three rounds.
+fn exchange(distance: u32, before: &str, behind: &str) -> String {
+    format!(
+        ".shared .b32 s[64]; mov.u32 %r10, s; mad.lo.u32 %r11, %r1, 4, %r10; xor.b32 %r12, %r1, {distance}; mad.lo.u32 %r12, %r12, 4, %r10;
+        mov.u32 %r13, 0; add.u32 %r9, %r1, 1; st.shared.u32 [%r11], %r9; bar.sync 0;
+        LOOP:
+        st.shared.u32 [%r11], %r9; // written
+        {before}
+        ld.shared.u32 %r14, [%r12]; // read
+        {behind}
+        mad.lo.u32 %r9, %r14, 3, %r9; add.u32 %r13, %r13, 1; setp.lt.u32 %p1, %r13, 3; @%p1 bra LOOP;
+        st.global.u32 [%rd4], %r9;"
+    )
+}
+
+#[test]
+fn shared_memory_between_warps() {
+    let fault = races(&exchange(32, "", "bar.sync 0;"), (1, 64), "// written", (0, 32));
+    assert_eq!(fault.address, Some(128));
+    assert!(fault.message.contains("thread 0"), "{fault}");
+    races(&exchange(32, "bar.sync 0;", ""), (1, 64), "// written", (0, 0));
+    ordered(&exchange(32, "bar.sync 0;", "bar.sync 0;"), (1, 64));
+    // A barrier of each warp is not enough.
+    races(&exchange(32, "bar.warp.sync -1;", "bar.warp.sync -1;"), (1, 64), "// written", (0, 32));
+}
+
+#[test]
+fn shared_memory_inside_a_warp() {
+    let fault = races(&exchange(1, "", "bar.warp.sync -1;"), (1, 64), "// read", (0, 0));
+    assert_eq!(fault.address, Some(4));
+    ordered(&exchange(1, "bar.warp.sync -1;", "bar.warp.sync -1;"), (1, 64));
+}
+
+#[test]
+fn blocks_that_share_a_word() {
+    let both = |first: &str, second: &str| {
+        format!(
+            "mov.u32 %r9, 1; setp.eq.u32 %p1, %r2, 0; @%p1 bra FIRST;
+            {second} // second
+            bra END;
+            FIRST: {first} // first
+            END:"
+        )
+    };
+    let (load, store) = ("ld.global.u32 %r9, [%rd2];", "st.global.u32 [%rd2], %r9;");
+    let (atom, relaxed) = ("red.global.add.u32 [%rd2], 1;", "st.relaxed.gpu.global.u32 [%rd2], %r9;");
+    for (first, second) in [(store, load), (load, store), (store, store), (atom, load), (store, atom)] {
+        races_in_blocks(&both(first, second), "// second");
+    }
+    // A scope of the block is not enough for two of them.
+    races_in_blocks(&both("st.relaxed.cta.global.u32 [%rd2], %r9;", relaxed), "// second");
+    for (first, second) in [(load, load), (atom, atom), (relaxed, atom), ("ld.relaxed.gpu.global.u32 %r9, [%rd2];", relaxed)] {
+        ordered(&both(first, second), (2, 1));
+    }
+    // The words beside each other are none of the other's business.
+    ordered(&both(store, "st.global.u32 [%rd2+4], %r9;"), (2, 1));
+}
+
+#[track_caller]
+fn races_in_blocks(statements: &str, at: &str) {
+    let mut bench = Bench::kernel("", statements);
+    let arguments = [bench.words(&[0; 2]), bench.words(&[0; 64])];
+    let fault = bench.fault(2, 1, &arguments);
+    bench.assert_at(&fault, Rule::Race, at, (1, 0));
+    assert_eq!(fault.address, Some(arguments[1]));
+    bench.options.races = false;
+    bench.pass(2, 1, &arguments);
+}
+
+/// Block 0 writes data and then a flag, block 1 waits for the flag and reads the data.
+fn message(release: &str, flag: &str, wait: &str, acquire: &str) -> String {
+    format!(
+        "mov.u32 %r9, 5; mov.u32 %r10, 1; setp.eq.u32 %p1, %r2, 0; @%p1 bra WRITER;
+        WAIT: {wait}.u32 %r10, [%rd2+4]; setp.eq.u32 %p2, %r10, 0; @%p2 bra WAIT;
+        {acquire}
+        ld.global.u32 %r9, [%rd2]; // data
+        st.global.u32 [%rd4], %r9; bra END;
+        WRITER: st.global.u32 [%rd2], %r9;
+        {release}
+        {flag}.u32 [%rd2+4], %r10;
+        END:"
+    )
+}
+
+#[test]
+fn data_behind_a_flag() {
+    let (fence, store, load) = ("fence.acq_rel.gpu;", "st.relaxed.gpu.global", "ld.relaxed.gpu.global");
+    ordered(&message(fence, store, load, fence), (2, 1));
+    ordered(&message("", "st.release.gpu.global", "ld.acquire.gpu.global", ""), (2, 1));
+    ordered(&message("membar.gl;", "st.volatile.global", "ld.volatile.global", "membar.gl;"), (2, 1));
+    races_in_blocks(&message("", store, load, fence), "// data");
+    races_in_blocks(&message(fence, store, load, ""), "// data");
+    races_in_blocks(&message("fence.acq_rel.cta;", store, load, fence), "// data");
+}
+
+/// Sums of all blocks, added up by the one that comes last (`threadFenceReduction` of the CUDA samples).
+#[test]
+fn the_last_block_reads_what_all_wrote() {
+    let statements = |fence: &str| {
+        format!(
+            ".shared .b32 ticket; mul.lo.u32 %r9, %r1, 2; st.global.u32 [%rd4], %r9;
+            {fence} bar.sync 0;
+            setp.ne.u32 %p1, %r1, 0; @%p1 bra WAIT;
+            atom.global.add.u32 %r10, [%rd2], 1; st.shared.u32 [ticket], %r10;
+            WAIT: bar.sync 0;
+            ld.shared.u32 %r10, [ticket]; mov.u32 %r11, %nctaid.x; add.u32 %r10, %r10, 1; setp.ne.u32 %p1, %r10, %r11; @%p1 exit;
+            setp.ne.u32 %p1, %r1, 0; @%p1 exit;
+            mul.lo.u32 %r12, %r11, %r3; mov.u32 %r13, 0; mov.u32 %r14, 0;
+            LOOP: mad.wide.u32 %rd6, %r13, 4, %rd1;
+            ld.global.u32 %r15, [%rd6]; // others
+            add.u32 %r14, %r14, %r15; add.u32 %r13, %r13, 1; setp.lt.u32 %p2, %r13, %r12; @%p2 bra LOOP;
+            st.global.u32 [%rd2+4], %r14;"
+        )
+    };
+    let mut bench = Bench::kernel("", &statements("membar.gl;"));
+    for threads in [1, 2] {
+        bench.options.threads = threads;
+        let arguments = [bench.unset(4 * 64), bench.words(&[0, 0])];
+        bench.pass(4, 64, &arguments);
+        assert_eq!(bench.read(arguments[1], 2), [4, 4 * 63 * 64]);
+    }
+    let bench = Bench::kernel("", &statements(""));
+    let fault = bench.fault(4, 64, &[bench.unset(4 * 64), bench.words(&[0, 0])]);
+    bench.assert_at(&fault, Rule::Race, "// others", (3, 0));
+}
+
+/// Without the detector a missing barrier shows in the numbers of at least one of twenty orders, and a program that has
+/// its barriers gives the same in all.
+#[test]
+fn a_missing_barrier_gives_wrong_numbers() {
+    let run = |statements: &str, seed: Option<u64>| {
+        let mut bench = Bench::kernel("", statements);
+        (bench.options.races, bench.options.adversarial) = (false, seed);
+        let arguments = [bench.unset(64), 0];
+        bench.pass(1, 64, &arguments);
+        bench.read(arguments[0], 64)
+    };
+    let right = run(&exchange(32, "bar.sync 0;", "bar.sync 0;"), None);
+    let wrong = |statements: &str| (1..=20).filter(|seed| run(statements, Some(*seed)) != right).count();
+    assert_eq!(wrong(&exchange(32, "bar.sync 0;", "bar.sync 0;")), 0);
+    assert!(wrong(&exchange(32, "", "bar.sync 0;")) > 0);
+    assert!(wrong(&exchange(32, "bar.sync 0;", "")) > 0);
+}
