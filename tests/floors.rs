@@ -97,7 +97,7 @@ fn operations_do_not_know_each_other() {
         let own = name.split('/').nth(1).unwrap_or_default();
         for (at, _) in text.match_indices("op::") {
             let other = first_name(&text[at + "op::".len()..]);
-            let allowed = ["contract", own, "Op", ""].contains(&other.as_str());
+            let allowed = ["contract", "device", own, "Op", ""].contains(&other.as_str());
             assert!(allowed, "{name} imports op::{other}");
         }
     }

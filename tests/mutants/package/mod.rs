@@ -173,6 +173,9 @@ fn manifest() -> String {
     let table = |name: &str| manifest.get(name).and_then(|t| t.as_table()).cloned();
     let mut dependencies = table("dependencies").unwrap_or_default();
     dependencies.extend(table("dev-dependencies").unwrap_or_default());
+    for path in dependencies.iter_mut().filter_map(|(_, of)| of.get_mut("path")) {
+        *path = root().join(path.as_str().unwrap_or_default()).display().to_string().into();
+    }
     let path = root().display().to_string();
     dependencies.insert("crformer".into(), toml::toml! { path = path }.into());
     let mut profiles = table("profile").unwrap_or_default();

@@ -34,7 +34,8 @@ pub struct Copies {
     /// For each lane the number of the group that is open.
     open: [u32; LANES],
     started: u64,
-    /// Copies that have arrived, to be used again: they are large.
+    /// Copies that have arrived, to be used again.
+    #[expect(clippy::vec_box, reason = "a copy takes 1.2 KB and goes from one list to the other")]
     spare: Vec<Box<Copy>>,
 }
 
@@ -121,13 +122,13 @@ impl Copies {
 
     /// The instruction whose copy brings the byte at `address`.
     pub(super) fn into(&self, address: u64) -> Option<u32> {
-        let brings = |copy: &&Box<Copy>| {
+        let brings = |copy: &Copy| {
             let width = u64::from(copy.width);
             (0..LANES).any(|lane| {
                 copy.mask >> lane & 1 == 1
                     && (copy.to[lane]..copy.to[lane] + width).contains(&address)
             })
         };
-        self.pending.iter().find(brings).map(|copy| copy.pc)
+        self.pending.iter().find(|copy| brings(copy)).map(|copy| copy.pc)
     }
 }

@@ -2,11 +2,21 @@
 
 /// A device to run texts on.
 mod bench;
+/// Bulk copies of bytes in a row.
+mod bulk;
 /// `cp.async` and its groups.
 mod copies;
 /// The project's own kernels.
 mod linear;
 /// `ldmatrix`, `stmatrix`, `movmatrix`.
 mod matrix;
+/// `mbarrier`.
+mod mbarrier;
 /// `mma.sync`.
 mod mma;
+/// A whole product on Hopper.
+mod pipeline;
+/// Boxes of tensors.
+mod tiles;
+/// `wgmma`.
+mod wgmma;

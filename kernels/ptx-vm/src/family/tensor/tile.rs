@@ -46,7 +46,7 @@ pub fn rows(
     let first = i64::from(at[0]).max(0);
     let end = (i64::from(at[0]) + length as i64).min(map.dimensions[0] as i64);
     let inside = (end - first).max(0) as u64 * bytes;
-    let skipped = (first - i64::from(at[0])) as u64 * bytes;
+    let skipped = if inside > 0 { (first - i64::from(at[0])) as u64 * bytes } else { 0 };
     let mut index = [0u32; MOST_DIMENSIONS];
     let mut offset = 0;
     loop {
@@ -57,7 +57,10 @@ pub fn rows(
             present &= (0..map.dimensions[d] as i64).contains(&place);
             address = address.wrapping_add((place as u64).wrapping_mul(map.strides[d]));
         }
-        row(offset, skipped, address, if present { inside } else { 0 })?;
+        match present {
+            true => row(offset, skipped, address, inside)?,
+            false => row(offset, 0, map.address, 0)?,
+        }
         offset += length * bytes;
         let Some(d) = (1..map.rank).find(|&d| index[d] + 1 < map.moved(d)) else { return Ok(()) };
         index[d] += 1;

@@ -367,14 +367,15 @@ fn run_wait(turn: &mut Turn<'_>, instruction: &Instruction, mask: u32) -> Checke
         return Ok(flow);
     }
     let warp = turn.warp as usize;
-    for product in turn.block.asynchronous.products[warp].arrive(instruction.number as u32) {
-        arrive(turn, product)?;
+    let due = turn.block.asynchronous.products[warp].arrive(instruction.number as u32);
+    for (index, product) in due.iter().enumerate() {
+        arrive(turn, product, &due[index + 1..])?;
     }
     Ok(Flow::Next)
 }
 
-/// A product arrives: nothing it read or writes may have been touched.
-fn arrive(turn: &mut Turn<'_>, product: Product) -> Checked<()> {
+/// A product arrives, before those that are due `later`: nothing it read or writes may have been touched.
+fn arrive(turn: &mut Turn<'_>, product: &Product, later: &[Product]) -> Checked<()> {
     let line = turn.line(product.pc);
     let changed = |what: &str| {
         broken(format!(
@@ -398,7 +399,8 @@ fn arrive(turn: &mut Turn<'_>, product: Product) -> Checked<()> {
         }
         // A later product may be on its way into the same register.
         let products = &mut turn.block.asynchronous.products[turn.warp as usize];
-        if products.sum(*slot).is_some() {
+        let mut sums = later.iter().flat_map(|product| &product.sums);
+        if products.sum(*slot).is_some() || sums.any(|(other, _)| other == slot) {
             continue;
         }
         turn.registers.row_mut(*slot).0 = *words;
