@@ -31,6 +31,11 @@ pub struct Instruction {
     pub list: (u32, u32),
 }
 
+/// `bit` if `set`: a flag of [`Instruction::detail`].
+pub fn flag(set: bool, bit: u32) -> u32 {
+    if set { bit } else { 0 }
+}
+
 /// Under which condition a lane takes part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Guard {

@@ -1,5 +1,6 @@
 //! Functions the device approximates, at least as near as the PTX manual promises, and the same bits on every host.
-//! Sums of integers are wrapping ones: a check for overflow would keep the lanes from being a vector. Polynomials are least-squares fits at Chebyshev points, from the highest coefficient.
+//! Sums of integers are wrapping ones: a check for overflow would keep the lanes from being a vector. Polynomials are
+//! least-squares fits at Chebyshev points, from the highest coefficient.
 
 use super::single::{NAN, nan_of};
 
@@ -28,7 +29,7 @@ fn exp2_part(f: f32) -> f32 {
             0.009_618_057,
             0.055_503_57,
             0.240_226_5,
-            0.693_147_2
+            std::f32::consts::LN_2
         ]
     )
 }

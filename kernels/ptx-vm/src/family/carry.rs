@@ -3,7 +3,7 @@
 use crate::arithmetic::integer::Integer;
 use crate::decode::{Encoded, Site};
 use crate::error::LoadResult;
-use crate::program::{Family, Run};
+use crate::program::{Family, Run, flag};
 use crate::registers::{LANES, Lane};
 use crate::shapes::{Host, lanes_where};
 use crate::syntax::Type;
@@ -66,7 +66,7 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     operands.resize(CARRY, operands[1]);
     operands.push(site.carry());
     let run = run(site.host(), kind, what).ok_or_else(|| site.wrong_type(kind))?;
-    let detail = u32::from(carry_in) * CARRY_IN | u32::from(carry_out) * CARRY_OUT | what;
+    let detail = flag(carry_in, CARRY_IN) | flag(carry_out, CARRY_OUT) | what;
     site.emit(Encoded { detail, ..Encoded::new(run, Family::Integer, &operands) })
 }
 

@@ -6,7 +6,7 @@ use super::relation::{
 use crate::arithmetic::half::{from_bf16, from_f16};
 use crate::decode::{Encoded, Modifiers, Site};
 use crate::error::{Checked, LoadResult};
-use crate::program::{Family, Instruction, Run};
+use crate::program::{Family, Instruction, Run, flag};
 use crate::registers::{LANES, Lane, Slot};
 use crate::shapes::{Host, Relation, lanes_where};
 use crate::syntax::{Operand, Type};
@@ -65,7 +65,7 @@ fn write(turn: &mut Turn<'_>, instruction: &Instruction, mask: u32, p: u32, q: u
 fn write_number(turn: &mut Turn<'_>, instruction: &Instruction, mask: u32, low: u32, high: u32) {
     let whole = instruction.number as u32;
     let out: [u32; LANES] = std::array::from_fn(|lane| {
-        let keep = (low >> lane & 1) * 0xffff | (high >> lane & 1) * 0xffff_0000;
+        let keep = flag(low >> lane & 1 == 1, 0xffff) | flag(high >> lane & 1 == 1, 0xffff_0000);
         whole & keep
     });
     turn.registers.set(instruction.operands[P], mask, &out);
@@ -220,10 +220,10 @@ impl Terms {
     fn detail(&self) -> u32 {
         let bfloat = matches!(self.kind, Type::Bf16 | Type::Bf16x2);
         self.combination
-            | u32::from(self.comparison.negated) * NEGATED
-            | u32::from(self.flush) * FLUSH
-            | u32::from(bfloat) * BFLOAT
-            | u32::from(self.pairs()) * PAIR
+            | flag(self.comparison.negated, NEGATED)
+            | flag(self.flush, FLUSH)
+            | flag(bfloat, BFLOAT)
+            | flag(self.pairs(), PAIR)
             | (self.comparison.basis as u32) << BASIS
     }
 
@@ -237,7 +237,7 @@ impl Terms {
         if self.combination != 0 {
             let (c, negated) = site.predicate_source(3)?;
             operands.push(c);
-            detail |= u32::from(negated) * NEGATED_C;
+            detail |= flag(negated, NEGATED_C);
         }
         let run = run(site.host(), self.kind, self.flush, self.comparison.basis);
         let run = run.ok_or_else(|| site.wrong_type(self.kind))?;

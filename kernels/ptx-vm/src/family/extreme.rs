@@ -3,7 +3,7 @@
 use crate::arithmetic::single::{canonical, canonical_wide, flushed_if, larger, nan_of, smaller};
 use crate::decode::{Encoded, Site};
 use crate::error::LoadResult;
-use crate::program::{Family, Run};
+use crate::program::{Family, Run, flag};
 use crate::registers::LANES;
 use crate::shapes::{Binary, Host, binary};
 use crate::syntax::Type;
@@ -101,10 +101,10 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     let kind = modifiers.take_last_type()?;
     let mut detail = 0;
     if kind == Type::F32 {
-        for (name, flag) in
+        for (name, bit) in
             [("ftz", FLUSH), ("NaN", PASS_NAN), ("abs", MAGNITUDE), ("xorsign", XOR_SIGN)]
         {
-            detail |= if modifiers.take(name) { flag } else { 0 };
+            detail |= flag(modifiers.take(name), bit);
         }
     }
     modifiers.finish()?;
@@ -119,7 +119,7 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
         _ => run::<Larger>(host, kind, three || detail != 0),
     };
     operands.resize(4, operands[1]);
-    detail |= u32::from(three) * THIRD;
+    detail |= flag(three, THIRD);
     site.emit(Encoded { detail, ..Encoded::new(run, family, &operands) })
 }
 

@@ -8,7 +8,7 @@ use crate::arithmetic::format::Rounding;
 use crate::arithmetic::single::{canonical_wide, finished, flushed_if};
 use crate::decode::{Encoded, Modifiers, Site};
 use crate::error::LoadResult;
-use crate::program::{Family, Run};
+use crate::program::{Family, Run, flag};
 use crate::shapes::{
     Binary, Host, Ternary, Unary, binary, rare_binary, rare_ternary, ternary, unary,
 };
@@ -98,7 +98,7 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     let mut operands = site.typed(&[kind; 4][..if fused { 4 } else { 3 }])?;
     operands.resize(4, operands[1]);
     let detail = match kind {
-        Type::F32 => u32::from(flush) * FLUSH | u32::from(hold) * HOLD,
+        Type::F32 => flag(flush, FLUSH) | flag(hold, HOLD),
         _ => rounding as u32,
     };
     site.emit(Encoded { detail, ..Encoded::new(run, family, &operands) })

@@ -11,7 +11,7 @@ use crate::arithmetic::half::{from_bf16, from_f16, to_bf16, to_f16};
 use crate::arithmetic::single::{canonical, saturated};
 use crate::decode::{Encoded, Modifiers, Site};
 use crate::error::LoadResult;
-use crate::program::{Family, Run};
+use crate::program::{Family, Run, flag};
 use crate::registers::LANES;
 use crate::shapes::Host;
 use crate::syntax::Type;
@@ -106,7 +106,7 @@ fn one<H: Half, F: Operation>(a: u16, b: u16, c: u16, detail: u32) -> u16 {
     let [a, b, c] = [a, b, c].map(|bits| flushed(H::widen(bits)));
     let result = canonical(F::of(a, b, c, detail));
     let result = if detail & HOLD != 0 { saturated(result) } else { result };
-    let negative = detail & RELU != 0 && (result < 0.0 || result == 0.0);
+    let negative = detail & RELU != 0 && result <= 0.0;
     let narrow = H::narrow(if negative { 0.0 } else { result });
     // Rounding first: what rounds up to a normal number is not flushed.
     if detail & FLUSH != 0 { H::narrow(flushed(H::widen(narrow))) } else { narrow }
@@ -158,7 +158,7 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     };
     let run = run.ok_or_else(|| site.wrong_type(kind))?;
     let pair = matches!(kind, Type::F16x2 | Type::Bf16x2);
-    let detail = detail(site, &mut modifiers, kind)? | u32::from(pair) * PAIR;
+    let detail = detail(site, &mut modifiers, kind)? | flag(pair, PAIR);
     modifiers.finish()?;
     let mut operands = site.typed(&[kind; 4][..=sources])?;
     operands.resize(4, operands[1]);
@@ -169,8 +169,8 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
 fn detail(site: &Site<'_, '_, '_>, modifiers: &mut Modifiers<'_>, kind: Type) -> LoadResult<u32> {
     let f16 = matches!(kind, Type::F16 | Type::F16x2);
     let mut detail = 0;
-    let mut take = |modifiers: &mut Modifiers<'_>, name: &str, flag: u32| {
-        detail |= if modifiers.take(name) { flag } else { 0 };
+    let mut take = |modifiers: &mut Modifiers<'_>, name: &str, bit: u32| {
+        detail |= flag(modifiers.take(name), bit);
     };
     match site.opcode() {
         "add" | "sub" | "mul" | "fma" => {

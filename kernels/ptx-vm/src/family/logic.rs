@@ -2,7 +2,7 @@
 
 use crate::decode::{Encoded, Site};
 use crate::error::{Checked, LoadResult};
-use crate::program::{Family, Instruction, Run};
+use crate::program::{Family, Instruction, Run, flag};
 use crate::registers::{LANES, Slot};
 use crate::shapes::{Binary, Host, Unary, binary, lanes_where, unary};
 use crate::syntax::{Immediate, Operand, Type};
@@ -115,7 +115,7 @@ fn predicates(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     let to = site.predicate_result(to)?;
     let (a, not_a) = site.predicate_source(1)?;
     let (b, not_b) = if unary { (a, false) } else { site.predicate_source(2)? };
-    let detail = u32::from(not_a) * NEGATED_A | u32::from(not_b) * NEGATED_B;
+    let detail = flag(not_a, NEGATED_A) | flag(not_b, NEGATED_B);
     site.emit(Encoded { detail, ..Encoded::new(run, Family::Logic, &[to, a, b]) })
 }
 
@@ -192,7 +192,7 @@ fn table(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     if let (Operand::Pair(pair), false) = (site.operand(0)?, combination == PLAIN) {
         let (q, negated) = site.predicate_source(5)?;
         operands.extend([site.predicate_result(&pair.1)?, q]);
-        detail |= u32::from(negated) * NEGATED_Q;
+        detail |= flag(negated, NEGATED_Q);
     }
     let run = look_up(site.host());
     site.emit(Encoded {

@@ -4,7 +4,7 @@ use super::integer::{unsigned, with_integer};
 use crate::arithmetic::integer::Integer;
 use crate::decode::{Encoded, Modifiers, Site};
 use crate::error::LoadResult;
-use crate::program::{Family, Run};
+use crate::program::{Family, Run, flag};
 use crate::registers::Lane;
 use crate::shapes::{Binary, Host, Ternary, binary, rare_binary, rare_ternary, ternary};
 use crate::syntax::Type;
@@ -235,9 +235,9 @@ fn dot(site: &mut Site<'_, '_, '_>, mut modifiers: Modifiers<'_>) -> LoadResult<
     }
     let sum = if (a, b) == (Type::U32, Type::U32) { Type::U32 } else { Type::S32 };
     let operands = site.typed(&[sum, a, b, sum])?;
-    let detail = u32::from(a == Type::S32) * SIGNED_A
-        | u32::from(b == Type::S32) * SIGNED_B
-        | (u32::from(upper) * 16) << SHIFT_B;
+    let detail = flag(a == Type::S32, SIGNED_A)
+        | flag(b == Type::S32, SIGNED_B)
+        | flag(upper, 16) << SHIFT_B;
     let run = if four { four_way(site.host()) } else { two_way(site.host()) };
     site.emit(Encoded { detail, ..Encoded::new(run, Family::Integer, &operands) })
 }

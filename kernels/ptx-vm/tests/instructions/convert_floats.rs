@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use crate::convert_integers::TYPES as INTEGERS;
 use crate::float::{NAN, WIDE_NAN, flushed};
 use crate::integer::{meaning, wrapped};
 use crate::lanes::{one, run};
@@ -21,17 +22,6 @@ const KINDS: [Kind; 4] = [
     Kind { name: "bf16", format: BF16, nan: 0x7fff, register: "b16" },
     Kind { name: "f32", format: F32, nan: NAN, register: "f32" },
     Kind { name: "f64", format: F64, nan: WIDE_NAN, register: "f64" },
-];
-
-const INTEGERS: [(&str, u32, bool); 8] = [
-    ("u8", 8, false),
-    ("s8", 8, true),
-    ("u16", 16, false),
-    ("s16", 16, true),
-    ("u32", 32, false),
-    ("s32", 32, true),
-    ("u64", 64, false),
-    ("s64", 64, true),
 ];
 
 /// Roundings to an integer.

@@ -4,7 +4,8 @@ use crate::integer::{meaning, wrapped};
 use crate::lanes::run;
 use crate::samples::{Random, low};
 
-const TYPES: [(&str, u32, bool); 8] = [
+/// Type, bits of it, whether it has a sign.
+pub const TYPES: [(&str, u32, bool); 8] = [
     ("u8", 8, false),
     ("s8", 8, true),
     ("u16", 16, false),

@@ -231,13 +231,13 @@ impl Conversion {
         };
         let number = self.from.read(bits);
         match self.to.float() {
-            Some(format) => self.to_float(number, format),
+            Some(format) => self.float_of(number, format),
             None if self.from.float().is_some() => self.rounded_to_integer(number),
-            None => self.to_integer(number),
+            None => self.integer_of(number),
         }
     }
 
-    fn to_float(&self, number: Number, format: Format) -> u64 {
+    fn float_of(&self, number: Number, format: Format) -> u64 {
         let number = match number {
             Number::Finite(exact) if self.integral => Number::Finite(rounded(exact, self.rounding)),
             other => other,
@@ -279,7 +279,7 @@ impl Conversion {
         self.clamped(value)
     }
 
-    fn to_integer(&self, number: Number) -> u64 {
+    fn integer_of(&self, number: Number) -> u64 {
         let Number::Finite(Exact { negative, magnitude, .. }) = number else { return 0 };
         let value = if negative { -(magnitude as i128) } else { magnitude as i128 };
         if self.flags.sat {
