@@ -1,6 +1,6 @@
 //! Memory for one thread's intermediate results: grows to the largest request, is never given back.
 //!
-//! It is [`RESERVE`] from the first request on, so that which thread does what does not decide
+//! It is `RESERVE` from the first request on, so that which thread does what does not decide
 //! whether a pass takes memory.
 
 use std::cell::RefCell;

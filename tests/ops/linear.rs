@@ -107,7 +107,7 @@ fn naive_backward(
     let bias = if case.op.bias { single(&case.inputs[2].real) } else { vec![0.0; outputs] };
     let (mut dinp, mut dweight) = (vec![0.0; rows * channels], vec![0.0; outputs * channels]);
     let mut dbias = vec![0.0; outputs];
-    for i in 0..rows * outputs {
+    for (i, &dout) in dout.iter().enumerate() {
         let (row, o) = (i / outputs, i % outputs);
         let (inp, weight) =
             (&inp[row * channels..][..channels], &weight[o * channels..][..channels]);
@@ -116,7 +116,7 @@ fn naive_backward(
             pre += inp[c] * weight[c];
         }
         let pre = rounded(&[f64::from(pre + bias[o])], precision)[0] as f32;
-        let dpre = dout[i] as f32 * derivative(case.op.activation, pre);
+        let dpre = dout as f32 * derivative(case.op.activation, pre);
         dbias[o] += dpre;
         let dpre = rounded(&[f64::from(dpre)], precision)[0] as f32;
         for c in 0..channels {

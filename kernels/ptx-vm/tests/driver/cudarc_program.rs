@@ -129,7 +129,7 @@ fn cudarc_is_told_what_went_wrong() -> Result<(), DriverError> {
     let report = String::from_utf8_lossy(&text[..length]);
     assert!(report.contains("OutOfBounds in kernel add_one"), "{report}");
     assert!(report.contains("thread (16, 0, 0)"), "{report}");
-    let wrong = context.load_module(Ptx::from_src("not PTX")).err().expect("no PTX");
+    let wrong = context.load_module(Ptx::from_src("not PTX")).expect_err("no PTX");
     assert_eq!(wrong.0, sys::CUresult::CUDA_ERROR_INVALID_PTX);
     add_one(&stream, &kernel, &mut data);
     assert_eq!(stream.clone_dtoh(&data)?, [1; 16]);

@@ -135,7 +135,8 @@ fn the_largest_map_fits() {
 fn every_rule_is_checked() {
     let _session = Session::new();
     let mut map = Map::default();
-    let cases: &[(&str, fn(&mut Request))] = &[
+    type Change = fn(&mut Request);
+    let cases: &[(&str, Change)] = &[
         ("rank 0", |r| r.rank = 0),
         ("rank 6", |r| r.rank = 6),
         ("element type 13", |r| r.element = 13),

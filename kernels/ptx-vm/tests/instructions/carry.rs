@@ -60,9 +60,9 @@ fn sums_carry_and_differences_borrow() {
 fn products_carry() {
     for bits in [32, 64] {
         let keep = (1u128 << bits) - 1;
-        check("mad.lo.cc", bits, "a, b, c", |a, b, c, _| (a * b & keep) + c);
-        check("madc.lo", bits, "a, b, c", |a, b, c, carry| (a * b & keep) + c + carry);
-        check("madc.lo.cc", bits, "a, b, c", |a, b, c, carry| (a * b & keep) + c + carry);
+        check("mad.lo.cc", bits, "a, b, c", |a, b, c, _| ((a * b) & keep) + c);
+        check("madc.lo", bits, "a, b, c", |a, b, c, carry| ((a * b) & keep) + c + carry);
+        check("madc.lo.cc", bits, "a, b, c", |a, b, c, carry| ((a * b) & keep) + c + carry);
     }
 }
 
@@ -83,7 +83,7 @@ fn upper_halves_carry() {
             let [a, b, c, carry] = [0, 1, 2, 3].map(|k| columns[k][i]);
             let high = match kind {
                 "u32" => (a * b) >> 32,
-                "s32" => low((i64::from(a as i32) * i64::from(b as i32) >> 32) as u64, 32),
+                "s32" => low(((i64::from(a as i32) * i64::from(b as i32)) >> 32) as u64, 32),
                 "u64" => ((u128::from(a) * u128::from(b)) >> 64) as u64,
                 _ => ((i128::from(a as i64) * i128::from(b as i64)) >> 64) as u64,
             };

@@ -139,7 +139,7 @@ fn halves_in_pairs() {
                     u64::from(holds(name, x.partial_cmp(&y)))
                 };
                 let (p, q) = (half(0), half(16));
-                let numbers = [one, 0xffff].map(|one| p * one | (q * one) << 16);
+                let numbers = [one, 0xffff].map(|one| (p * one) | ((q * one) << 16));
                 let expected = [p, q, p, q & p, numbers[0], numbers[1]];
                 let found: Vec<u64> = found.iter().map(|column| column[i]).collect();
                 assert_eq!(found, expected, "{name}.{kind} {a:#x}, {b:#x}");
@@ -183,7 +183,8 @@ fn combinations_and_second_results() {
 
 #[test]
 fn numbers_for_answers() {
-    let cases: [(&str, &str, &str, u64, &[[u64; 2]]); 9] = [
+    type Case<'a> = (&'a str, &'a str, &'a str, u64, &'a [[u64; 2]]);
+    let cases: [Case<'_>; 9] = [
         ("f16.u32", "b16", "b32", 0x3c00, &integer_pairs(32)),
         ("bf16.u64", "b16", "b64", 0x3f80, &integer_pairs(64)),
         ("u32.s64", "b32", "b64", 0xffff_ffff, &integer_pairs(64)),

@@ -121,7 +121,7 @@ fn floats_to_floats() {
                 let dot = if rounding.is_empty() { "" } else { "." };
                 let code = format!("cvt{dot}{rounding}.{}.{} d, a;", to.name, from.name);
                 let (a, d) = (format!("a:{}", from.register), format!("d:{}", to.register));
-                let found = run(&code, &[&a], &[values.clone()], &[&d]).remove(0);
+                let found = run(&code, &[&a], std::slice::from_ref(&values), &[&d]).remove(0);
                 for (&x, d) in values.iter().zip(found) {
                     // A bf16 is shifted into an f32, its NaNs too.
                     let shifted = (from.name, to.name) == ("bf16", "f32") && d == x << 16;
@@ -140,7 +140,7 @@ fn roundings_of_exact_results() {
     for (to, register) in [("f32", "f32"), ("f64", "f64")] {
         let code = format!("cvt.rp.{to}.bf16 d, a; cvt.{to}.bf16 e, a;");
         let results = [&*format!("d:{register}"), &format!("e:{register}")];
-        let found = run(&code, &["a:b16"], &[values.clone()], &results);
+        let found = run(&code, &["a:b16"], std::slice::from_ref(&values), &results);
         assert_eq!(found[0], found[1], "{code}");
     }
 }
@@ -159,8 +159,10 @@ fn flushes_between_single_and_double() {
     assert_eq!(plain, ftz);
     for (rounding, _) in MODES {
         let code = |ftz: &str| format!("cvt.{rounding}{ftz}.f32.f64 d, a;");
-        let plain = run(&code(""), &["a:f64"], &[doubles.clone()], &["d:f32"]).remove(0);
-        let ftz = run(&code(".ftz"), &["a:f64"], &[doubles.clone()], &["d:f32"]).remove(0);
+        let plain =
+            run(&code(""), &["a:f64"], std::slice::from_ref(&doubles), &["d:f32"]).remove(0);
+        let ftz =
+            run(&code(".ftz"), &["a:f64"], std::slice::from_ref(&doubles), &["d:f32"]).remove(0);
         assert_eq!(plain.into_iter().map(flushed).collect::<Vec<_>>(), ftz, "{rounding}");
     }
 }
@@ -176,7 +178,7 @@ fn integers_to_floats() {
             for (rounding, mode) in MODES {
                 let code = format!("cvt.{rounding}.{}.{from} d, a;", to.name);
                 let (a, d) = (format!("a:b{}", bits.max(16)), format!("d:{}", to.register));
-                let found = run(&code, &[&a], &[values.clone()], &[&d]).remove(0);
+                let found = run(&code, &[&a], std::slice::from_ref(&values), &[&d]).remove(0);
                 for (&x, d) in values.iter().zip(found) {
                     let value = Dyadic { m: meaning(x, bits, sign), e: 0 };
                     let right = match value.m {
@@ -230,7 +232,7 @@ fn floats_to_integers() {
                     let code = format!("cvt.{rounding}{sat}.{to}.{} d, a;", from.name);
                     let register = bits.max(16);
                     let (a, d) = (format!("a:{}", from.register), format!("d:b{register}"));
-                    let found = run(&code, &[&a], &[values.clone()], &[&d]).remove(0);
+                    let found = run(&code, &[&a], std::slice::from_ref(&values), &[&d]).remove(0);
                     let (least, most) = match sign {
                         true => (-(1i128 << (bits - 1)), (1i128 << (bits - 1)) - 1),
                         false => (0, (1i128 << bits) - 1),
@@ -273,7 +275,7 @@ fn subnormals_flushed_before_rounding_to_integers() {
             let ftz = run(
                 &format!("cvt.{rounding}.ftz.{to}.f32 d, a;"),
                 &["a:f32"],
-                &[values.clone()],
+                std::slice::from_ref(&values),
                 &[&format!("d:{register}")],
             )
             .remove(0);
@@ -294,7 +296,7 @@ fn integral_floats() {
         for (rounding, mode) in INTEGRAL {
             let code = format!("cvt.{rounding}.{0}.{0} d, a;", kind.name);
             let (a, d) = (format!("a:{}", kind.register), format!("d:{}", kind.register));
-            let found = run(&code, &[&a], &[values.clone()], &[&d]).remove(0);
+            let found = run(&code, &[&a], std::slice::from_ref(&values), &[&d]).remove(0);
             for (&x, d) in values.iter().zip(found) {
                 let format = kind.format;
                 let shown = format!("{code} {x:#x}: {d:#x}");
@@ -358,7 +360,7 @@ fn tf32() {
     let values = values(KINDS[2]);
     for (name, mode) in [("rna", Mode::Away), ("rn", Mode::Nearest), ("rz", Mode::Zero)] {
         let code = format!("cvt.{name}.tf32.f32 d, a;");
-        let found = run(&code, &["a:f32"], &[values.clone()], &["d:b32"]).remove(0);
+        let found = run(&code, &["a:f32"], std::slice::from_ref(&values), &["d:b32"]).remove(0);
         for (&x, d) in values.iter().zip(found) {
             assert_eq!(d & 0x1fff, 0, "{code} {x:#x}");
             assert!(right(KINDS[2], TF32, 0x3ffff, mode, x, d >> 13), "{code} {x:#x}: {d:#x}");
@@ -381,7 +383,7 @@ fn limited_and_clamped_halves() {
         for rounding in ["rn", "rz"] {
             let of = |modifiers: &str| {
                 let code = format!("cvt.{rounding}{modifiers}.{}.f32 d, a;", kind.name);
-                run(&code, &["a:f32"], &[values.clone()], &["d:b16"]).remove(0)
+                run(&code, &["a:f32"], std::slice::from_ref(&values), &["d:b16"]).remove(0)
             };
             let (plain, relu) = (of(""), of(".relu"));
             let infinity = kind.format.infinity();

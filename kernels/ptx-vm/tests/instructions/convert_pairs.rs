@@ -84,7 +84,7 @@ fn singles_to_eight_bits() {
         let mut draw = || {
             let scale = 2f32.powi((random.next() % 36) as i32 - 20);
             let steps = (random.next() % 64) as f32 / 32.0;
-            let sign = if random.next() % 2 == 0 { 1.0 } else { -1.0 };
+            let sign = if random.next().is_multiple_of(2) { 1.0 } else { -1.0 };
             u64::from((sign * scale * steps).to_bits())
         };
         [draw(), draw()]

@@ -139,7 +139,7 @@ pub fn integer_triples(bits: u32) -> Vec<[u64; 3]> {
 pub fn float(random: &mut Random, exponent_bits: u32, fraction_bits: u32) -> u64 {
     let bits = exponent_bits + fraction_bits + 1;
     let anywhere = low(random.next(), bits);
-    if random.next() % 4 == 0 {
+    if random.next().is_multiple_of(4) {
         return anywhere;
     }
     let middle = (1 << (exponent_bits - 1)) - 1;

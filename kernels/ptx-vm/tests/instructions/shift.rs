@@ -37,8 +37,11 @@ fn funnels() {
     let mut random = Random(12);
     let triples: Vec<[u64; 3]> = (0..1500)
         .map(|_| {
-            let amount =
-                if random.next() % 5 == 0 { low(random.next(), 32) } else { random.next() % 66 };
+            let amount = if random.next().is_multiple_of(5) {
+                low(random.next(), 32)
+            } else {
+                random.next() % 66
+            };
             [low(random.next(), 32), low(random.next(), 32), amount]
         })
         .collect();

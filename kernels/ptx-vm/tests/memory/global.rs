@@ -23,8 +23,8 @@ fn lanes_side_by_side_load_what_the_host_wrote() {
     let view = memory.view();
     for start in [0, 4, 8, 60, 64, 132] {
         let values = view.load::<u32, 1>(&mut warp(), &strided(base + start, 4)).unwrap();
-        for lane in 0..32 {
-            assert_eq!(u64::from(values[0][lane]), element(start + 4 * lane as u64, 4));
+        for (lane, &value) in values[0].iter().enumerate() {
+            assert_eq!(u64::from(value), element(start + 4 * lane as u64, 4));
         }
     }
 }

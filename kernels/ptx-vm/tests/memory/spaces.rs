@@ -99,7 +99,7 @@ fn local_memory_belongs_to_its_thread() {
 #[test]
 fn lanes_of_one_thread_each_index_their_own_array() {
     let mut local = Local::new(32, 256, Checks::default()).unwrap();
-    let places = std::array::from_fn(|i| (i as u64 * 12) % 256 & !3);
+    let places = std::array::from_fn(|i| ((i as u64 * 12) % 256) & !3);
     let values = [std::array::from_fn(|i| i as u32)];
     local.store(&mut some(0xffff_0000), &places, &values).unwrap();
     let found = local.load::<u32, 1>(&mut some(0xffff_0000), &places).unwrap()[0];

@@ -33,7 +33,7 @@ fn no_atomic_addition_is_lost() {
     assert_eq!(view.load::<u32, 1>(&mut warp(), &[base; LANES]).unwrap()[0][0], 4 * 500 * 32);
     assert_eq!(
         view.load::<u64, 1>(&mut warp(), &[base + 8; LANES]).unwrap()[0][0],
-        4 * 500 * 32 << 33
+        (4 * 500 * 32) << 33
     );
     assert_eq!(view.load::<u16, 1>(&mut warp(), &strided(base + 64, 2)).unwrap(), [[2000; LANES]]);
 }

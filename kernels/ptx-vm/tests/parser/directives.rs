@@ -1,5 +1,7 @@
 //! Header, files, lines, sections and what is refused by name.
 
+use ptx_vm::syntax::Operand;
+
 use crate::support::{
     HEADER, accepted, assert_directive_refused, assert_refused, assert_statement_refused, kernel,
     refused,
@@ -131,10 +133,7 @@ fn branch_targets_are_lists_of_labels() {
         ".branchtargets A;",
         "expected a name and `:` before `.branchtargets`, found `.branchtargets`",
     );
-    assert_statement_refused(
-        "list: .branchtargets;",
-        "expected a label to branch to, found `;`",
-    );
+    assert_statement_refused("list: .branchtargets;", "expected a label to branch to, found `;`");
     assert_statement_refused(
         "list: .branchtargets A;",
         "`A` is not declared: no register, variable, function or label here",

@@ -1,4 +1,5 @@
 //! A device with buffers, and kernels from a text.
+#![allow(dead_code, reason = "each test program uses its part")]
 
 use std::fs;
 use std::path::Path;

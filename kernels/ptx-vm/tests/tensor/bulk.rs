@@ -41,7 +41,7 @@ fn a_wait_too_few_is_found() {
         bench.options.adversarial = seed;
         bench.options.races = false;
         let fault =
-            bench.run(128, [bench.words(&input), bench.unset(128), 0]).err().expect("a fault");
+            bench.run(128, [bench.words(&input), bench.unset(128), 0]).expect_err("a fault");
         // A warp that reads before the copy has even begun finds bytes that nobody wrote.
         match fault.rule {
             Rule::Asynchronous => pending += 1,

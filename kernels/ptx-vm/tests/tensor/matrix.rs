@@ -111,7 +111,7 @@ fn rows_in_one_bank_take_turns() {
         );
         let bench = Bench::new(&body).counting();
         let profile = bench.passes(32, [bench.words(&input), 0, 0]);
-        let counts = profile.memory.iter().filter(|c| c.shared_wavefronts > 0).next_back();
+        let counts = profile.memory.iter().rfind(|c| c.shared_wavefronts > 0);
         let counts = counts.expect("the matrices were counted");
         assert_eq!((counts.shared_wavefronts, counts.shared_wavefronts_least), (wavefronts, 4));
     }

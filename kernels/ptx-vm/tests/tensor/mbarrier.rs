@@ -162,7 +162,7 @@ fn copies_arrive_at_it() {
         }
         let unwaited = Bench::new(&body(noinc, count).replace(&wait("0", "W"), ""));
         let out = unwaited.unset(128);
-        let fault = unwaited.run(64, [unwaited.words(&input), out, 0]).err().expect("a fault");
+        let fault = unwaited.run(64, [unwaited.words(&input), out, 0]).expect_err("a fault");
         assert!(matches!(fault.rule, Rule::Asynchronous | Rule::Race), "{fault}");
     }
     let short = Bench::new(&body(".noinc", 33));

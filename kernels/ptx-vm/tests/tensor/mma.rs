@@ -156,7 +156,8 @@ fn f16(x: f32) -> u32 {
 
 #[test]
 fn sums_of_integers_are_exact_in_every_shape() {
-    let encoders: [(usize, &str, fn(f32) -> u32); 6] = [
+    type Encode = fn(f32) -> u32;
+    let encoders: [(usize, &str, Encode); 6] = [
         (0, "m16n8k16.row.col.f32.bf16.bf16.f32", bf16),
         (1, "m16n8k8.row.col.f32.bf16.bf16.f32", bf16),
         (0, "m16n8k16.row.col.f32.f16.f16.f32", f16),

@@ -23,9 +23,9 @@ fn map(element: ElementType, dimensions: &[u64], boxes: &[u32], swizzle: Swizzle
     map.box_dimensions[..boxes.len()].copy_from_slice(boxes);
     map.strides[0] = element.bytes();
     let mut stride = (dimensions[0] * element.bytes()).next_multiple_of(16);
-    for d in 1..dimensions.len() {
-        map.strides[d] = stride;
-        stride *= dimensions[d];
+    for (to, extent) in map.strides.iter_mut().zip(dimensions).skip(1) {
+        *to = stride;
+        stride *= extent;
     }
     map
 }
@@ -86,11 +86,11 @@ fn each(map: &TensorMap, at: &[i32], mut f: impl FnMut(usize, Option<usize>)) {
     for index in 0..count as usize {
         let mut left = index;
         let mut offset = Some(0usize);
-        for d in 0..map.rank {
+        for (d, &first) in at.iter().enumerate().take(map.rank) {
             let step = left % map.moved(d) as usize;
             left /= map.moved(d) as usize;
             let stride = if d == 0 { 1 } else { map.element_strides[d] as usize };
-            let place = i64::from(at[d]) + (step * stride) as i64;
+            let place = i64::from(first) + (step * stride) as i64;
             let inside = place >= 0 && place < map.dimensions[d] as i64;
             offset =
                 offset.filter(|_| inside).map(|o| o + place as usize * map.strides[d] as usize);

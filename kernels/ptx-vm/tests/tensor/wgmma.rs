@@ -21,7 +21,7 @@ impl Layout {
     /// The swizzle of the manual on offsets from a place where the pattern begins.
     fn exchange(self, offset: usize) -> usize {
         let bits = self.span() / 16 - 1;
-        offset ^ ((offset / 128 & bits) * 16)
+        offset ^ (((offset / 128) & bits) * 16)
     }
 
     /// Along the depth: `line` is a row of A or a column of B, two chunks each.
@@ -321,8 +321,8 @@ fn tf32_goes_eight_deep() {
             for line in 0..lines {
                 for k in 0..8 {
                     // The lowest bits do not count.
-                    let bits =
-                        (value(line, k) as f32).to_bits() | 0x1fff * u32::from(value(line, k) != 0);
+                    let bits = (value(line, k) as f32).to_bits()
+                        | (0x1fff * u32::from(value(line, k) != 0));
                     let at = base + layout.along(line, k / 4) + k % 4 * 4;
                     memory[at..at + 4].copy_from_slice(&bits.to_le_bytes());
                 }

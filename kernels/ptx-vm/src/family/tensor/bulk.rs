@@ -191,7 +191,7 @@ fn place(
     if let Some(message) = tile::refusal(&map, rank) {
         return broken(lane, address, message);
     }
-    if shared % 128 != 0 {
+    if !shared.is_multiple_of(128) {
         let message =
             format!("a box of a tensor at 0x{shared:x} of shared memory: no multiple of 128");
         return broken(lane, shared, message);
@@ -203,7 +203,7 @@ fn place(
 /// The map at a generic address.
 fn tensor_map(turn: &mut Turn<'_>, lane: usize, address: u64) -> Checked<TensorMap> {
     let mut bytes = [0; BYTES];
-    if address % crate::tensor_map::ALIGNMENT != 0 {
+    if !address.is_multiple_of(crate::tensor_map::ALIGNMENT) {
         return broken(lane, address, format!("a tensor map at 0x{address:x}: no multiple of 64"));
     }
     match window::split(address) {

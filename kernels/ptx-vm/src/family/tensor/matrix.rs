@@ -115,9 +115,9 @@ crate::run! {
                 words = transposed(&words);
             }
             for row in 0..8 {
-                for half in 0..2 {
+                for (half, rows) in rows.iter_mut().enumerate() {
                     let at = 4 * row + 2 * half;
-                    rows[half][8 * matrix + row] = u64::from(words[at]) | u64::from(words[at + 1]) << 32;
+                    rows[8 * matrix + row] = u64::from(words[at]) | u64::from(words[at + 1]) << 32;
                 }
             }
         }

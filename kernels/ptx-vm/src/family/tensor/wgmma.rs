@@ -98,7 +98,7 @@ fn multiply_add(site: &mut Site<'_, '_, '_>, modifiers: Modifiers<'_>) -> LoadRe
 /// The N of `m64nNkK`.
 fn columns(shape: &str, depth: &str) -> Option<usize> {
     let columns: usize = shape.strip_prefix("m64n")?.strip_suffix(depth)?.parse().ok()?;
-    (columns % 8 == 0 && (8..=256).contains(&columns)).then_some(columns)
+    (columns.is_multiple_of(8) && (8..=256).contains(&columns)).then_some(columns)
 }
 
 /// The integers at the end: signs, and for 16-bit elements which side of a matrix in memory is its row.
@@ -226,8 +226,8 @@ fn right_columns<F: Format<Number = f32>, const K: usize>(
     let pieces = Pieces::read(turn, (0..(K * blocks) as u64).map(place).collect())?;
     for (block, pieces) in b.iter_mut().zip(pieces.bytes.chunks_exact(K)) {
         for (k, piece) in pieces.iter().enumerate() {
-            for column in 0..8 {
-                block[k][column] = element::<F>(piece, column);
+            for (column, to) in block[k].iter_mut().enumerate().take(8) {
+                *to = element::<F>(piece, column);
             }
         }
     }
@@ -327,7 +327,7 @@ crate::run! {
         if let Some(flow) = whole_warp(turn, mask)? {
             return Ok(flow);
         }
-        product::<F, K, 4>(turn, instruction, #[inline(always)] |c| sums(c), #[inline(always)] |c| registers(c))?;
+        product::<F, K, 4>(turn, instruction, sums, registers)?;
         Ok(Flow::Next)
     }
 }
@@ -337,7 +337,7 @@ crate::run! {
         if let Some(flow) = whole_warp(turn, mask)? {
             return Ok(flow);
         }
-        product::<F, K, 2>(turn, instruction, #[inline(always)] |c| half_sums(c), #[inline(always)] |c| half_registers(c))?;
+        product::<F, K, 2>(turn, instruction, half_sums, half_registers)?;
         Ok(Flow::Next)
     }
 }
