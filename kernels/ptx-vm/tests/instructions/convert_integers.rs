@@ -64,7 +64,7 @@ fn every_pair_in_every_register() {
                 let found = run(
                     &code,
                     &[&registers[0]],
-                    &[column.clone()],
+                    std::slice::from_ref(&column),
                     &[&registers[1], &registers[2]],
                 );
                 for (i, x) in column.iter().enumerate() {

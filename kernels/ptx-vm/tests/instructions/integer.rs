@@ -103,7 +103,7 @@ fn pairs_of_16_bits() {
 fn immediates_and_masks() {
     let values = integers(32);
     let code = "mov.b32 d, 5; setp.lt.u32 z1, a, 100; @z1 add.s32 d, a, -7; @!z1 sub.u32 d, d, 1;";
-    let found = crate::lanes::run(code, &["a:b32"], &[values.clone()], &["d:b32"]);
+    let found = crate::lanes::run(code, &["a:b32"], std::slice::from_ref(&values), &["d:b32"]);
     for (a, d) in values.iter().zip(&found[0]) {
         let expected = if *a < 100 { wrapped(i128::from(*a) - 7, 32) } else { 4 };
         assert_eq!(*d, expected, "{a:#x}");
