@@ -7,8 +7,8 @@ use crate::block::Crew;
 use crate::error::{Fault, Rule, Thread, Violation};
 use crate::memory::{Cache, Checks, Constant, GlobalView};
 use crate::profile::Profile;
-use crate::progress::Progress;
 use crate::program::{Kernel, Program};
+use crate::progress::Progress;
 use crate::registers::Slot;
 use crate::target::Target;
 

@@ -60,11 +60,7 @@ pub fn format(format: &[u8], arguments: &mut dyn Arguments) -> Checked<(Vec<u8>,
 }
 
 /// Takes what stands behind a percent sign.
-fn parse(
-    rest: &mut &[u8],
-    arguments: &mut dyn Arguments,
-    taken: &mut u32,
-) -> Checked<Conversion> {
+fn parse(rest: &mut &[u8], arguments: &mut dyn Arguments, taken: &mut u32) -> Checked<Conversion> {
     let mut found = Conversion { bytes: 4, ..Conversion::default() };
     loop {
         match rest.first() {
@@ -123,11 +119,7 @@ fn number(
 }
 
 /// One argument.
-fn one(
-    conversion: &Conversion,
-    arguments: &mut dyn Arguments,
-    out: &mut Vec<u8>,
-) -> Checked<()> {
+fn one(conversion: &Conversion, arguments: &mut dyn Arguments, out: &mut Vec<u8>) -> Checked<()> {
     match conversion.kind {
         b'd' | b'i' | b'u' | b'x' | b'X' | b'o' => {
             let bits = arguments.word(conversion.bytes == 8)?;
@@ -148,7 +140,8 @@ fn one(
             pad(conversion, b"", &text, false, out);
         }
         kind => {
-            let message = format!("printf: unknown conversion %{}", (kind as char).escape_default());
+            let message =
+                format!("printf: unknown conversion %{}", (kind as char).escape_default());
             return Err(arguments.wrong(message));
         }
     }
@@ -268,7 +261,9 @@ fn hexadecimal(magnitude: f64, precision: Option<usize>, point: bool) -> String 
     let mut digits = format!("{:013x}", mantissa & ((1 << 52) - 1));
     digits.truncate(kept);
     match precision {
-        Some(precision) => digits.extend(std::iter::repeat_n('0', precision.saturating_sub(DIGITS))),
+        Some(precision) => {
+            digits.extend(std::iter::repeat_n('0', precision.saturating_sub(DIGITS)))
+        }
         None => digits.truncate(digits.trim_end_matches('0').len()),
     }
     let point = if point || !digits.is_empty() { "." } else { "" };

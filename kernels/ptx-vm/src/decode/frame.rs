@@ -163,11 +163,7 @@ impl Frame {
 }
 
 /// Room for a `.branchtargets` list; its elements become instruction numbers with the other jumps.
-fn table(
-    decoder: &mut Decoder<'_, '_>,
-    targets: &[LabelId],
-    jumps: &mut Vec<Jump>,
-) -> (u32, u32) {
+fn table(decoder: &mut Decoder<'_, '_>, targets: &[LabelId], jumps: &mut Vec<Jump>) -> (u32, u32) {
     let first = decoder.lists.len();
     for (i, &label) in targets.iter().enumerate() {
         decoder.lists.push(Slot::default());

@@ -468,7 +468,8 @@ impl<'d, 'm, 't> Site<'d, 'm, 't> {
             Operand::Targets(index) => self.frame.table(*index),
             _ => None,
         };
-        let table = table.ok_or_else(|| self.error("expected the name of a .branchtargets list"))?;
+        let table =
+            table.ok_or_else(|| self.error("expected the name of a .branchtargets list"))?;
         let at = self.decoder.code.len();
         self.emit(encoded)?;
         self.decoder.code[at].list = table;

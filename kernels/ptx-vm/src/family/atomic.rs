@@ -50,7 +50,9 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
         return Err(site.error(format!("no atomic {} of {kind:?}", name.unwrap_or("operation"))));
     };
     if halves != keeps_subnormals {
-        return Err(site.error(".noftz belongs to atomics of half-precision numbers, and only there"));
+        return Err(
+            site.error(".noftz belongs to atomics of half-precision numbers, and only there")
+        );
     }
     if vector.is_some() && (space == Space::Shared || !(halves || kind == Type::F32)) {
         return Err(site.error("vectors are for f32 and half-precision numbers in global memory"));

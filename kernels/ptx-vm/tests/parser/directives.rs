@@ -131,10 +131,7 @@ fn branch_targets_are_lists_of_labels() {
         ".branchtargets A;",
         "expected a name and `:` before `.branchtargets`, found `.branchtargets`",
     );
-    assert_statement_refused(
-        "list: .branchtargets;",
-        "expected a label to branch to, found `;`",
-    );
+    assert_statement_refused("list: .branchtargets;", "expected a label to branch to, found `;`");
     assert_statement_refused(
         "list: .branchtargets A;",
         "`A` is not declared: no register, variable, function or label here",

@@ -26,22 +26,77 @@ fn low(thread: u32) -> u64 {
 }
 
 const CASES: [Case; 24] = [
-    Case { name: "add.u32", first: 5, value: low, apply: |a, b| u64::from((a as u32).wrapping_add(b as u32)) },
-    Case { name: "add.s32", first: 5, value: low, apply: |a, b| u64::from((a as u32).wrapping_add(b as u32)) },
+    Case {
+        name: "add.u32",
+        first: 5,
+        value: low,
+        apply: |a, b| u64::from((a as u32).wrapping_add(b as u32)),
+    },
+    Case {
+        name: "add.s32",
+        first: 5,
+        value: low,
+        apply: |a, b| u64::from((a as u32).wrapping_add(b as u32)),
+    },
     Case { name: "add.u64", first: 5, value: spread, apply: u64::wrapping_add },
     Case { name: "min.u32", first: 0xffff_ffff, value: low, apply: u64::min },
     Case { name: "max.u32", first: 0, value: low, apply: u64::max },
-    Case { name: "min.s32", first: 5, value: low, apply: |a, b| u64::from((a as i32).min(b as i32) as u32) },
-    Case { name: "max.s32", first: 5, value: low, apply: |a, b| u64::from((a as i32).max(b as i32) as u32) },
+    Case {
+        name: "min.s32",
+        first: 5,
+        value: low,
+        apply: |a, b| u64::from((a as i32).min(b as i32) as u32),
+    },
+    Case {
+        name: "max.s32",
+        first: 5,
+        value: low,
+        apply: |a, b| u64::from((a as i32).max(b as i32) as u32),
+    },
     Case { name: "min.u64", first: u64::MAX, value: spread, apply: u64::min },
     Case { name: "max.u64", first: 0, value: spread, apply: u64::max },
-    Case { name: "min.s64", first: 5, value: spread, apply: |a, b| (a as i64).min(b as i64) as u64 },
-    Case { name: "max.s64", first: 5, value: spread, apply: |a, b| (a as i64).max(b as i64) as u64 },
-    Case { name: "inc.u32", first: 3, value: |_| 100, apply: |a, b| if a >= b { 0 } else { a + 1 } },
-    Case { name: "dec.u32", first: 3, value: |_| 100, apply: |a, b| if a == 0 || a > b { b } else { a - 1 } },
-    Case { name: "inc.u32", first: 300, value: |_| 1000, apply: |a, b| if a >= b { 0 } else { a + 1 } },
-    Case { name: "dec.u32", first: 3000, value: |_| 1000, apply: |a, b| if a == 0 || a > b { b } else { a - 1 } },
-    Case { name: "and.b32", first: 0xffff_ffff, value: |t| low(t) | 0xffff_fff0, apply: |a, b| a & b },
+    Case {
+        name: "min.s64",
+        first: 5,
+        value: spread,
+        apply: |a, b| (a as i64).min(b as i64) as u64,
+    },
+    Case {
+        name: "max.s64",
+        first: 5,
+        value: spread,
+        apply: |a, b| (a as i64).max(b as i64) as u64,
+    },
+    Case {
+        name: "inc.u32",
+        first: 3,
+        value: |_| 100,
+        apply: |a, b| if a >= b { 0 } else { a + 1 },
+    },
+    Case {
+        name: "dec.u32",
+        first: 3,
+        value: |_| 100,
+        apply: |a, b| if a == 0 || a > b { b } else { a - 1 },
+    },
+    Case {
+        name: "inc.u32",
+        first: 300,
+        value: |_| 1000,
+        apply: |a, b| if a >= b { 0 } else { a + 1 },
+    },
+    Case {
+        name: "dec.u32",
+        first: 3000,
+        value: |_| 1000,
+        apply: |a, b| if a == 0 || a > b { b } else { a - 1 },
+    },
+    Case {
+        name: "and.b32",
+        first: 0xffff_ffff,
+        value: |t| low(t) | 0xffff_fff0,
+        apply: |a, b| a & b,
+    },
     Case { name: "and.b64", first: u64::MAX, value: |t| !(1 << (t % 60)), apply: |a, b| a & b },
     Case { name: "or.b32", first: 0x8000_0000, value: |t| 1 << (t % 20), apply: |a, b| a | b },
     Case { name: "or.b64", first: 1, value: |t| 1 << (t % 60), apply: |a, b| a | b },
@@ -79,7 +134,10 @@ fn run(case: &Case, statements: &str, threads: usize) -> (u64, Vec<u64>) {
     bench.pass(GRID, BLOCK, &[out, values]);
     let bytes = |address, len| {
         let bytes = bench.read_bytes(address, len);
-        bytes.chunks(8).map(|b| u64::from_le_bytes(b.try_into().expect("eight"))).collect::<Vec<_>>()
+        bytes
+            .chunks(8)
+            .map(|b| u64::from_le_bytes(b.try_into().expect("eight")))
+            .collect::<Vec<_>>()
     };
     (bytes(out, 8)[0], bytes(values, 8 * count as usize))
 }
@@ -92,7 +150,8 @@ fn totals_over_all_blocks() {
         });
         let value = if wide { "%rd8" } else { "%r9" };
         let old = if wide { "%rd9" } else { "%r10" };
-        let load = "mad.wide.u32 %rd6, %r4, 8, %rd2; ld.global.u64 %rd8, [%rd6]; cvt.u32.u64 %r9, %rd8;";
+        let load =
+            "mad.wide.u32 %rd6, %r4, 8, %rd2; ld.global.u64 %rd8, [%rd6]; cvt.u32.u64 %r9, %rd8;";
         for form in ["atom", "atom.global", "red", "red.global", "atom.relaxed.gpu.global"] {
             let result = if form.starts_with("atom") { format!("{old}, ") } else { String::new() };
             let statements = format!("{load} {form}.{} {result}[%rd1], {value};", case.name);
@@ -204,11 +263,19 @@ fn half_precision_sums() {
     };
     // 100 times 1.0 onto 0.5 and 2.0 onto -3.0.
     assert_eq!(
-        run("mov.b32 %r9, 0x40003c00; red.global.add.noftz.f16x2 [%rd1], %r9;", &[0xc200_3800], 100),
+        run(
+            "mov.b32 %r9, 0x40003c00; red.global.add.noftz.f16x2 [%rd1], %r9;",
+            &[0xc200_3800],
+            100
+        ),
         [0x5a28_5648]
     );
     assert_eq!(
-        run("mov.b32 %r9, 0x40003f80; atom.global.add.noftz.bf16x2 %r10, [%rd1], %r9;", &[0xc040_3f00], 100),
+        run(
+            "mov.b32 %r9, 0x40003f80; atom.global.add.noftz.bf16x2 %r10, [%rd1], %r9;",
+            &[0xc040_3f00],
+            100
+        ),
         [0x4345_42c9]
     );
     let single = |kind: &str, old: u32, value: u32| {
@@ -240,8 +307,14 @@ fn half_precision_vectors() {
         let mut statements = String::new();
         for (i, value) in values.iter().enumerate() {
             let (low, high) = (value & 0xffff, value >> 16);
-            write!(statements, "mov.b16 %h{}, {low}; mov.b16 %h{}, {high}; mov.b32 %r{}, {value};", 2 * i, 2 * i + 1, 20 + i)
-                .expect("a string");
+            write!(
+                statements,
+                "mov.b16 %h{}, {low}; mov.b16 %h{}, {high}; mov.b32 %r{}, {value};",
+                2 * i,
+                2 * i + 1,
+                20 + i
+            )
+            .expect("a string");
         }
         let operands = match (operation.contains("x2"), operation.contains("v4")) {
             (true, _) => "{%r20, %r21}",

@@ -36,7 +36,8 @@ fn functions_of_nvcc() {
         let ranges: Vec<u8> = (0..THREADS)
             .flat_map(|i| {
                 let (low, high, count) = range(i);
-                [low.to_le_bytes().as_slice(), &high.to_le_bytes(), &count.to_le_bytes(), &[9; 4]].concat()
+                [low.to_le_bytes().as_slice(), &high.to_le_bytes(), &count.to_le_bytes(), &[9; 4]]
+                    .concat()
             })
             .collect();
         let ranges = bench.bytes(&ranges);
@@ -56,8 +57,12 @@ fn functions_of_nvcc() {
         for (i, bytes) in bytes.chunks(24).enumerate() {
             let (low, high, count) = range(i);
             let by = f64::from(n);
-            let expected =
-                [&(low - by).to_le_bytes()[..], &(high + by).to_le_bytes(), &(count + 1).to_le_bytes(), &[9; 4]];
+            let expected = [
+                &(low - by).to_le_bytes()[..],
+                &(high + by).to_le_bytes(),
+                &(count + 1).to_le_bytes(),
+                &[9; 4],
+            ];
             assert_eq!(bytes, expected.concat());
         }
     }
@@ -100,7 +105,8 @@ const NESTED: &str = "
 
 #[test]
 fn functions_that_call_functions_under_guards() {
-    let statements = ".param .b32 x, y; st.param.b32 [x], %r1; setp.ne.u32 %p1, %r1, 4; mov.u32 %r9, 1;
+    let statements =
+        ".param .b32 x, y; st.param.b32 [x], %r1; setp.ne.u32 %p1, %r1, 4; mov.u32 %r9, 1;
         st.param.b32 [y], 99;
         @%p1 call (y), odd_or_four_times, (x);
         @!%p1 mov.u32 %r9, 2;
@@ -157,7 +163,9 @@ fn an_external_function_nobody_calls() {
 #[test]
 fn calls_without_end_are_refused_soon() {
     let chain = |count: usize, calls: usize| {
-        let function = |i: usize| format!(".func f{i}() {{ {} }}\n", format!("call f{};", i + 1).repeat(calls));
+        let function = |i: usize| {
+            format!(".func f{i}() {{ {} }}\n", format!("call f{};", i + 1).repeat(calls))
+        };
         let functions: String = (0..count).rev().map(function).collect();
         refused(&format!(".func f{count}() {{ }}\n{functions}{}", kernel("call f0;"))).message
     };
@@ -256,8 +264,27 @@ fn formats() {
         )
     };
     let numbers: [f64; 21] = [
-        1.5, 2.005, -1234.5678, 9.96, 0.5, 2.0, 12345.678, 5e-7, 1e100, 100000.0, 1000000.0, 0.0001, 1e-5,
-        1234.5, 2.0, 1.0, 1.96875, 5e-324, f64::INFINITY, f64::NAN, -3.25,
+        1.5,
+        2.005,
+        -1234.5678,
+        9.96,
+        0.5,
+        2.0,
+        12345.678,
+        5e-7,
+        1e100,
+        100000.0,
+        1000000.0,
+        0.0001,
+        1e-5,
+        1234.5,
+        2.0,
+        1.0,
+        1.96875,
+        5e-324,
+        f64::INFINITY,
+        f64::NAN,
+        -3.25,
     ];
     let mut float_store = String::new();
     for (i, x) in numbers.iter().enumerate() {

@@ -9,7 +9,8 @@ const THREADS: u32 = 70;
 /// Runs 2 blocks of 70 threads and compares each one's word with `expected(thread in the block)`.
 #[track_caller]
 fn check(statements: &str, expected: impl Fn(u32) -> u32) {
-    let words = results("", &format!("{statements}\nst.global.u32 [%rd4], %r9;"), (2, THREADS), &[0]);
+    let words =
+        results("", &format!("{statements}\nst.global.u32 [%rd4], %r9;"), (2, THREADS), &[0]);
     let expected: Vec<u32> = (0..2).flat_map(|_| (0..THREADS).map(&expected)).collect();
     assert_eq!(words, expected);
 }
@@ -94,7 +95,8 @@ fn early_return_leaves_the_rest_running() {
         setp.eq.u32 %p1, %r10, 1; @%p1 exit;
         activemask.b32 %r9;",
         |t| {
-            let alive = (0..32).filter(|lane| (t / 32 * 32 + lane) % 3 == 2).fold(0, |m, l| m | 1 << l);
+            let alive =
+                (0..32).filter(|lane| (t / 32 * 32 + lane) % 3 == 2).fold(0, |m, l| m | 1 << l);
             if t % 3 == 2 { alive & full(t) } else { 7777 }
         },
     );

@@ -77,9 +77,14 @@ fn shuffles_among_some_lanes() {
 
 #[test]
 fn votes() {
-    for (pattern, members) in
-        [(0u32, u32::MAX), (u32::MAX, u32::MAX), (0x8421_f00d, u32::MAX), (0x8421_f00d, 0x0000_f009), (6, 6), (8, 6)]
-    {
+    for (pattern, members) in [
+        (0u32, u32::MAX),
+        (u32::MAX, u32::MAX),
+        (0x8421_f00d, u32::MAX),
+        (0x8421_f00d, 0x0000_f009),
+        (6, 6),
+        (8, 6),
+    ] {
         for negated in [false, true] {
             let not = if negated { "!" } else { "" };
             let statements = format!(
@@ -113,9 +118,14 @@ fn matches() {
         or.b32 %r11, %r11, %r12; or.b32 %r11, %r11, %r13;
         xor.b32 %r9, %r10, %r11; st.global.u32 [%rd4], %r9;";
     let any = |t: u32| {
-        (0..32).filter(|l| words[(t / 32 * 32 + l) as usize] == words[t as usize]).fold(0u32, |m, l| m | 1 << l)
+        (0..32)
+            .filter(|l| words[(t / 32 * 32 + l) as usize] == words[t as usize])
+            .fold(0u32, |m, l| m | 1 << l)
     };
-    assert_eq!(results("", statements, (1, THREADS), &words), (0..THREADS).map(any).collect::<Vec<_>>());
+    assert_eq!(
+        results("", statements, (1, THREADS), &words),
+        (0..THREADS).map(any).collect::<Vec<_>>()
+    );
     let statements = "ld.global.u32 %r9, [%rd5]; cvt.u64.u32 %rd6, %r9; and.b32 %r14, %r1, 3; setp.eq.u32 %p2, %r14, 1; @%p2 bra SKIP;
         match.all.sync.b32 %r12|%p1, %r9, 0xdddddddd; selp.u32 %r13, 1, 0, %p1;
         match.all.sync.b64 %r10|%p1, %rd6, 0xdddddddd; selp.u32 %r11, 4, 0, %p1;
@@ -149,7 +159,8 @@ fn reductions_over_a_warp() {
                 "mov.u32 %r12, {members}; mov.u32 %r13, %laneid; shr.u32 %r11, %r12, %r13; and.b32 %r11, %r11, 1; setp.eq.u32 %p2, %r11, 0;
                 @%p2 exit; ld.global.u32 %r9, [%rd5]; redux.sync.{operation} %r9, %r9, %r12; st.global.u32 [%rd4], %r9;"
             );
-            let lanes = |t: u32| (0..32).filter(|l| members >> l & 1 == 1).map(move |l| t / 32 * 32 + l);
+            let lanes =
+                |t: u32| (0..32).filter(|l| members >> l & 1 == 1).map(move |l| t / 32 * 32 + l);
             let expected = (0..THREADS).map(|t| match members >> (t % 32) & 1 {
                 0 => 7777,
                 _ => lanes(t).map(|t| words[t as usize]).reduce(apply).unwrap_or(0),

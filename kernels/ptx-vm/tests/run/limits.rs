@@ -13,7 +13,9 @@ fn refusal(bench: &Bench, dimensions: Dimensions, bytes: usize, target: &Target)
     let arguments = vec![0; bytes];
     let kernel = &bench.program.kernels["k"];
     let view = bench.memory.view();
-    Launch::new(&bench.program, kernel, dimensions, &arguments, view, &bench.options, target).err().map(|f| *f)
+    Launch::new(&bench.program, kernel, dimensions, &arguments, view, &bench.options, target)
+        .err()
+        .map(|f| *f)
 }
 
 #[track_caller]
@@ -45,17 +47,24 @@ fn grids_and_blocks() {
     for good in [[1024, 1, 1], [1, 1024, 1], [16, 1, 64]] {
         check(&bench, block(good), None);
     }
-    let most = |found: &str| format!("blocks of {found} threads; at most [1024, 1024, 64] and 1024 threads");
+    let most = |found: &str| {
+        format!("blocks of {found} threads; at most [1024, 1024, 64] and 1024 threads")
+    };
     check(&bench, block([1025, 1, 1]), Some(&most("[1025, 1, 1], 1025")));
     check(&bench, block([1, 1025, 1]), Some(&most("[1, 1025, 1], 1025")));
     check(&bench, block([1, 1, 65]), Some(&most("[1, 1, 65], 65")));
     check(&bench, block([32, 32, 2]), Some(&most("[32, 32, 2], 2048")));
-    check(&bench, block([u32::MAX; 3]).clone(), Some(&most("[4294967295, 4294967295, 4294967295], 18446744073709551615")));
+    check(
+        &bench,
+        block([u32::MAX; 3]).clone(),
+        Some(&most("[4294967295, 4294967295, 4294967295], 18446744073709551615")),
+    );
 }
 
 #[test]
 fn blocks_a_kernel_was_compiled_for() {
-    let tuned = |tuning: &str| Bench::new(&kernel("").replacen(") {", &format!(") {tuning} {{"), 1));
+    let tuned =
+        |tuning: &str| Bench::new(&kernel("").replacen(") {", &format!(") {tuning} {{"), 1));
     let block = |block| Dimensions { block, ..DIMENSIONS };
     let most = tuned(".maxntid 64, 2");
     check(&most, block([128, 1, 1]), None);
@@ -79,8 +88,13 @@ fn shared_memory() {
     check(&bench, dynamic(most), None);
     let message = "232449 bytes of shared memory; sm_90 has 232448 a block";
     check(&bench, dynamic(most + 1), Some(message));
-    check(&bench, dynamic(u32::MAX), Some("4294968303 bytes of shared memory; sm_90 has 232448 a block"));
-    let ampere = refusal(&bench, dynamic((163 << 10) - 1007), 16, &Target::SM_80).expect("too much");
+    check(
+        &bench,
+        dynamic(u32::MAX),
+        Some("4294968303 bytes of shared memory; sm_90 has 232448 a block"),
+    );
+    let ampere =
+        refusal(&bench, dynamic((163 << 10) - 1007), 16, &Target::SM_80).expect("too much");
     assert_eq!(ampere.message, "166913 bytes of shared memory; sm_80 has 166912 a block");
     assert_eq!(refusal(&bench, dynamic((163 << 10) - 1008), 16, &Target::SM_80), None);
 }
@@ -90,22 +104,30 @@ fn arguments() {
     let bench = Bench::kernel("", "");
     for (bytes, refused) in [(16, false), (15, true), (17, true), (0, true)] {
         let message = refusal(&bench, DIMENSIONS, bytes, &Target::SM_90).map(|fault| fault.message);
-        assert_eq!(message, refused.then(|| format!("{bytes} bytes of arguments; the kernel takes 16")));
+        assert_eq!(
+            message,
+            refused.then(|| format!("{bytes} bytes of arguments; the kernel takes 16"))
+        );
     }
 }
 
 #[test]
 fn kernels_without_end() {
-    let mut bench = Bench::kernel("", "LOOP: add.u32 %r9, %r9, 1; setp.ne.u32 %p1, %r9, %r1; bra LOOP;");
+    let mut bench =
+        Bench::kernel("", "LOOP: add.u32 %r9, %r9, 1; setp.ne.u32 %p1, %r9, %r1; bra LOOP;");
     bench.options.instruction_limit = Some(100_000);
     for seed in [None, Some(1)] {
         bench.options.adversarial = seed;
         let fault = bench.fault(2, 64, &[0, 0]);
-        assert_eq!((fault.rule, fault.message.as_str()), (Rule::InstructionLimit, "more than 100000 instructions"));
+        assert_eq!(
+            (fault.rule, fault.message.as_str()),
+            (Rule::InstructionLimit, "more than 100000 instructions")
+        );
         assert_eq!((fault.kernel.as_str(), fault.line, fault.address), ("k", 0, None));
         assert_eq!(fault.thread, Some(Thread::default()));
     }
-    let text = "mov.u32 %r9, 0; LOOP: add.u32 %r9, %r9, 1; setp.lt.u32 %p1, %r9, 16000; @%p1 bra LOOP;";
+    let text =
+        "mov.u32 %r9, 0; LOOP: add.u32 %r9, %r9, 1; setp.lt.u32 %p1, %r9, 16000; @%p1 bra LOOP;";
     let mut bench = Bench::kernel("", text);
     bench.options.instruction_limit = Some(100_000);
     // The limit is each block's: 20 of them run twice as many instructions together.

@@ -6,7 +6,14 @@ use crate::bench::{Bench, kernel};
 
 /// The program breaks `rule` in thread (block, thread) at `address`, an offset from `a` or in its own space.
 #[track_caller]
-fn breaks(bench: &Bench, arguments: &[u64], rule: Rule, at: &str, thread: u32, address: u64) -> Fault {
+fn breaks(
+    bench: &Bench,
+    arguments: &[u64],
+    rule: Rule,
+    at: &str,
+    thread: u32,
+    address: u64,
+) -> Fault {
     let fault = bench.fault(1, 32, arguments);
     bench.assert_at(&fault, rule, at, (0, thread));
     assert_eq!(fault.address, Some(address), "{fault}");
@@ -90,9 +97,12 @@ fn bounds_of_shared_memory() {
 
 #[test]
 fn bounds_of_local_memory_and_parameters() {
-    for (address, bad) in [("%rd6+12", None), ("%rd6+16", Some(16)), ("%rd6+-4", Some(u64::MAX - 3))] {
+    for (address, bad) in
+        [("%rd6+12", None), ("%rd6+16", Some(16)), ("%rd6+-4", Some(u64::MAX - 3))]
+    {
         let instruction = format!("st.local.u32 [{address}], %r1;");
-        let bench = Bench::kernel("", &format!(".local .b32 l[4]; mov.u64 %rd6, l;\n{instruction}\n"));
+        let bench =
+            Bench::kernel("", &format!(".local .b32 l[4]; mov.u64 %rd6, l;\n{instruction}\n"));
         match bad {
             None => bench.pass(1, 32, &[0, 0]),
             Some(bad) => drop(breaks(&bench, &[0, 0], Rule::OutOfBounds, &instruction, 0, bad)),
@@ -115,8 +125,16 @@ fn alignment() {
     ] {
         let bench = Bench::kernel("", &format!("\n{instruction}\n"));
         let a = bench.words(&[1; 64]);
-        let offset = instruction.split_once("%rd4+").map_or(0, |(_, x)| u64::from(x.as_bytes()[0] - b'0'));
-        breaks(&bench, &[a, 0], Rule::Misaligned, instruction, thread, a + 4 * u64::from(thread) + offset);
+        let offset =
+            instruction.split_once("%rd4+").map_or(0, |(_, x)| u64::from(x.as_bytes()[0] - b'0'));
+        breaks(
+            &bench,
+            &[a, 0],
+            Rule::Misaligned,
+            instruction,
+            thread,
+            a + 4 * u64::from(thread) + offset,
+        );
     }
     for instruction in ["ld.global.u8 %h1, [%rd4+1];", "ld.global.v2.u8 {%h1, %h2}, [%rd4+2];"] {
         let bench = Bench::kernel("", instruction);
@@ -124,7 +142,8 @@ fn alignment() {
     }
     for (space, address) in [("shared", "s"), ("local", "l")] {
         let instruction = format!("st.{space}.u32 [{address}+2], %r1;");
-        let bench = Bench::kernel("", &format!(".shared .b32 s[4]; .local .b32 l[4];\n{instruction}\n"));
+        let bench =
+            Bench::kernel("", &format!(".shared .b32 s[4]; .local .b32 l[4];\n{instruction}\n"));
         breaks(&bench, &[0, 0], Rule::Misaligned, &instruction, 0, 2);
     }
 }
@@ -197,7 +216,9 @@ fn read_only_memory() {
         for template in ["st.u32 [%rd6+4], %r9;", "atom.exch.b32 %r9, [%rd6+4], %r9;"] {
             let bench = Bench::kernel(
                 &format!("{space} .b32 table[2] = {{1, 2}};"),
-                &format!("mov.u32 %r9, 2; mov.u64 %rd6, table; cvta{space}.u64 %rd6, %rd6;\n{template}\n"),
+                &format!(
+                    "mov.u32 %r9, 2; mov.u64 %rd6, table; cvta{space}.u64 %rd6, %rd6;\n{template}\n"
+                ),
             );
             let mut bench = bench;
             bench.options.races = false;
@@ -217,8 +238,14 @@ fn read_only_memory() {
 #[test]
 fn division_by_zero() {
     for (operation, kind, zero) in [
-        ("div", "u32", "%r1"), ("div", "s32", "%r1"), ("rem", "u32", "%r1"), ("rem", "s32", "%r1"),
-        ("div", "u64", "%rd3"), ("rem", "s64", "%rd3"), ("div", "s64", "%rd3"), ("rem", "u64", "%rd3"),
+        ("div", "u32", "%r1"),
+        ("div", "s32", "%r1"),
+        ("rem", "u32", "%r1"),
+        ("rem", "s32", "%r1"),
+        ("div", "u64", "%rd3"),
+        ("rem", "s64", "%rd3"),
+        ("div", "s64", "%rd3"),
+        ("rem", "u64", "%rd3"),
     ] {
         let register = if kind.ends_with("64") { "%rd7" } else { "%r9" };
         for near in [false, true] {
@@ -249,7 +276,7 @@ fn a_fault_reads_as_a_report() {
     assert_eq!(
         fault.to_string(),
         format!(
-            "OutOfBounds in kernel k: 4-byte store at 0x{address:x}: 0 bytes past the end of the 280 bytes at 0x{a:x}
+            "OutOfBounds in kernel k: 4-byte store at 0x{address:x}: 0 bytes past the end of the 280 bytes allocated at 0x{a:x}
   address 0x{address:x}
   block (2, 0, 0) thread (6, 0, 0)
   PTX line {}: st.global.u32 [%rd4], %r1; // too far",
@@ -267,7 +294,8 @@ fn source_lines() {
         let out = bench.unset(1);
         let arguments =
             [out.to_le_bytes().as_slice(), &input.to_le_bytes(), &n.to_le_bytes()].concat();
-        let dimensions = ptx_vm::launch::Dimensions { grid: [1; 3], block: [32, 1, 1], dynamic_shared: 0 };
+        let dimensions =
+            ptx_vm::launch::Dimensions { grid: [1; 3], block: [32, 1, 1], dynamic_shared: 0 };
         bench.launch("mean", dimensions, &arguments).map(|_| bench.read(out, 1)[0])
     };
     assert_eq!(run(75, 75), Ok(1.5f32.to_bits()));

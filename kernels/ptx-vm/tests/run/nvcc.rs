@@ -73,7 +73,9 @@ fn a_grid_stride_loop_over_a_polynomial() {
     in_every_order("elementwise.ptx", |bench| {
         let (out, from) = (bench.unset(600), bench.bytes(&array(x.clone())));
         run(bench, "_Z3mapIdEvPT_PKS0_l", plain(3, 64), &[&out, &from, &300u64]);
-        let expected = array(x.iter().map(|x| [3.0, -2.0, 1.0].iter().fold(0.5, |sum, c| f64::mul_add(sum, *x, *c))));
+        let expected = array(
+            x.iter().map(|x| [3.0, -2.0, 1.0].iter().fold(0.5, |sum, c| f64::mul_add(sum, *x, *c))),
+        );
         assert_eq!(bench.read_bytes(out, 2400), expected);
     });
 }
@@ -100,7 +102,9 @@ fn integers(i: u32, a: u8, b: u16, c: u32, d: u64, s: i8, t: i16) -> (u8, u16, u
     let d = quotient.wrapping_add(d / (u64::from(i) + 7));
     let byte = |x: u32, k: u32| i32::from((x >> (8 * k)) as u8 as i8);
     let dot = (0..4).fold(7, |dot, k| dot + byte(sum, k) * byte(i, k));
-    let added = (0..4).fold(0, |all, k| all | ((sum >> (8 * k)) as u8).wrapping_add((i >> (8 * k)) as u8) as u32 * (1 << (8 * k)));
+    let added = (0..4).fold(0, |all, k| {
+        all | ((sum >> (8 * k)) as u8).wrapping_add((i >> (8 * k)) as u8) as u32 * (1 << (8 * k))
+    });
     let distance = 5 + (i as i32).abs_diff(3);
     let high = (i64::from(i) * 12345 >> 32) as u32;
     let more = [dot as u32, added, distance, high, sum.min(9), if sum > 5 { 17 } else { 3 }];
@@ -116,9 +120,11 @@ fn integer_arithmetic_of_every_width() {
         let wide = |i: u32| u64::from(word(i)) << 32 | u64::from(word(i + 9));
         let a = bench.bytes(&array((0..60).map(|i| word(i) as u8)));
         let b = bench.bytes(&array((0..60).map(|i| word(i) as u16)));
-        let (c, d) = (bench.bytes(&array((0..60).map(word))), bench.bytes(&array((0..60).map(wide))));
+        let (c, d) =
+            (bench.bytes(&array((0..60).map(word))), bench.bytes(&array((0..60).map(wide))));
         run(bench, "integers", dimensions, &[&a, &b, &c, &d, &-5i8, &-1234i16]);
-        let all = (0..60).map(|i| integers(i, word(i) as u8, word(i) as u16, word(i), wide(i), -5, -1234));
+        let all = (0..60)
+            .map(|i| integers(i, word(i) as u8, word(i) as u16, word(i), wide(i), -5, -1234));
         let all: Vec<_> = all.collect();
         assert_eq!(bench.read_bytes(a, 60), array(all.iter().map(|x| x.0)));
         assert_eq!(bench.read_bytes(b, 120), array(all.iter().map(|x| x.1)));
@@ -132,7 +138,8 @@ fn a_transpose_through_shared_memory() {
     const N: usize = 50;
     let dimensions = Dimensions { grid: [2, 2, 1], block: [32, 32, 1], dynamic_shared: 0 };
     in_every_order("shared.ptx", |bench| {
-        let (out, from) = (bench.unset(N * N), bench.words(&(0..(N * N) as u32).collect::<Vec<_>>()));
+        let (out, from) =
+            (bench.unset(N * N), bench.words(&(0..(N * N) as u32).collect::<Vec<_>>()));
         run(bench, "transpose", dimensions, &[&out, &from, &(N as i32)]);
         let expected = (0..N * N).map(|i| (i % N * N + i / N) as u32);
         assert_eq!(bench.read(out, N * N), expected.collect::<Vec<_>>());
@@ -142,24 +149,26 @@ fn a_transpose_through_shared_memory() {
 #[test]
 fn variables_with_initial_values() {
     in_every_order("constants.ptx", |bench| {
+        // With k = 1 thread 0 would write the counter that the others read.
         let (out, text) = (bench.unset(6), bench.bytes(&[0; 6]));
-        run(bench, "lookup", plain(1, 6), &[&out, &text, &1i32]);
+        run(bench, "lookup", plain(1, 6), &[&out, &text, &4i32]);
         let weights = [1.0f32, -2.5, 3.25, 0.0, 1e-7, 0.0];
         for (i, bits) in bench.read(out, 6).into_iter().enumerate() {
-            // Sums of a float, a double and integers, in the order of the source.
-            let mixed = f64::from(weights[i] + weights[1] + -3.0) + 0.1;
-            let aligned = if i % 2 == 0 { -1.0f64 } else { i64::MAX as f64 };
-            let expected = (mixed + f64::from(b'"') + 3.0 + 0.0 + aligned + 2.0) as f32;
+            // Sums of floats, doubles and integers, in the order of the source.
+            let mixed = f64::from(weights[i] + weights[4] + -3.0) + 0.1;
+            let aligned = if i % 2 == 0 { -1.0 } else { i64::MAX as f64 };
+            let expected = (mixed + f64::from(b'x') + 3.0 + 0.0 + aligned + 2.0) as f32;
             assert_eq!(f32::from_bits(bits), expected, "thread {i}");
         }
-        assert_eq!(bench.read_bytes(text, 6), b"second");
+        assert_eq!(bench.read_bytes(text, 6), b"first\n");
         let variable = |name: &str, words: usize| {
-            let found = bench.program.variables.iter().find(|v| v.name == name).expect("a variable");
+            let found =
+                bench.program.variables.iter().find(|v| v.name == name).expect("a variable");
             bench.read(found.address, words)
         };
-        assert_eq!(variable("counters", 4), [1, 1, 3, 4]);
+        assert_eq!(variable("counters", 4), [4, 2, 3, 4]);
         assert_eq!(variable("managed", 1), [6]);
-        assert_eq!(variable("total", 2), [0, 0x3ff0_0000]);
+        assert_eq!(variable("total", 2), [0, 0x4010_0000]);
     });
 }
 
@@ -182,7 +191,12 @@ fn a_mistake_in_a_kernel_of_nvcc() {
     let bench = Bench::fixture("atomics.ptx");
     let buffers: Vec<u64> = (0..7).map(|_| bench.words(&[0; 64])).collect();
     let list: Vec<&dyn Bytes> = buffers.iter().map(|buffer| buffer as &dyn Bytes).collect();
-    let fault = bench.launch("atomics", plain(1, 64), &arguments(&list)).expect_err("unwritten memory");
+    let fault =
+        bench.launch("atomics", plain(1, 64), &arguments(&list)).expect_err("unwritten memory");
     assert_eq!((fault.rule, fault.kernel.as_str()), (Rule::Unwritten, "atomics"));
-    assert!(fault.text.starts_with("atom.shared.add.f32") || fault.text.starts_with("red.shared.add.f32"), "{fault}");
+    assert!(
+        fault.text.starts_with("atom.shared.add.f32")
+            || fault.text.starts_with("red.shared.add.f32"),
+        "{fault}"
+    );
 }

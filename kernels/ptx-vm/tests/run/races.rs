@@ -9,7 +9,8 @@ use crate::bench::Bench;
 #[track_caller]
 fn races(statements: &str, (grid, block): (u32, u32), at: &str, place: (u32, u32)) -> Fault {
     let mut bench = Bench::kernel("", statements);
-    let arguments = |bench: &Bench| [bench.words(&vec![0; (grid * block) as usize]), bench.words(&[0; 64])];
+    let arguments =
+        |bench: &Bench| [bench.words(&vec![0; (grid * block) as usize]), bench.words(&[0; 64])];
     let fault = bench.fault(grid, block, &arguments(&bench));
     bench.assert_at(&fault, Rule::Race, at, place);
     for seed in 1..=20 {
@@ -48,7 +49,7 @@ fn shared_memory_between_warps() {
     let fault = races(&exchange(32, "", "bar.sync 0;"), (1, 64), "// written", (0, 32));
     assert_eq!(fault.address, Some(128));
     assert!(fault.message.contains("thread 0"), "{fault}");
-    races(&exchange(32, "bar.sync 0;", ""), (1, 64), "// written", (0, 0));
+    races(&exchange(32, "bar.sync 0;", ""), (1, 64), "// read", (0, 32));
     ordered(&exchange(32, "bar.sync 0;", "bar.sync 0;"), (1, 64));
     // A barrier of each warp is not enough.
     races(&exchange(32, "bar.warp.sync -1;", "bar.warp.sync -1;"), (1, 64), "// written", (0, 32));
@@ -73,13 +74,21 @@ fn blocks_that_share_a_word() {
         )
     };
     let (load, store) = ("ld.global.u32 %r9, [%rd2];", "st.global.u32 [%rd2], %r9;");
-    let (atom, relaxed) = ("red.global.add.u32 [%rd2], 1;", "st.relaxed.gpu.global.u32 [%rd2], %r9;");
-    for (first, second) in [(store, load), (load, store), (store, store), (atom, load), (store, atom)] {
+    let (atom, relaxed) =
+        ("red.global.add.u32 [%rd2], 1;", "st.relaxed.gpu.global.u32 [%rd2], %r9;");
+    for (first, second) in
+        [(store, load), (load, store), (store, store), (atom, load), (store, atom)]
+    {
         races_in_blocks(&both(first, second), "// second");
     }
     // A scope of the block is not enough for two of them.
     races_in_blocks(&both("st.relaxed.cta.global.u32 [%rd2], %r9;", relaxed), "// second");
-    for (first, second) in [(load, load), (atom, atom), (relaxed, atom), ("ld.relaxed.gpu.global.u32 %r9, [%rd2];", relaxed)] {
+    for (first, second) in [
+        (load, load),
+        (atom, atom),
+        (relaxed, atom),
+        ("ld.relaxed.gpu.global.u32 %r9, [%rd2];", relaxed),
+    ] {
         ordered(&both(first, second), (2, 1));
     }
     // The words beside each other are none of the other's business.
@@ -114,10 +123,14 @@ fn message(release: &str, flag: &str, wait: &str, acquire: &str) -> String {
 
 #[test]
 fn data_behind_a_flag() {
-    let (fence, store, load) = ("fence.acq_rel.gpu;", "st.relaxed.gpu.global", "ld.relaxed.gpu.global");
+    let (fence, store, load) =
+        ("fence.acq_rel.gpu;", "st.relaxed.gpu.global", "ld.relaxed.gpu.global");
     ordered(&message(fence, store, load, fence), (2, 1));
     ordered(&message("", "st.release.gpu.global", "ld.acquire.gpu.global", ""), (2, 1));
-    ordered(&message("membar.gl;", "st.volatile.global", "ld.volatile.global", "membar.gl;"), (2, 1));
+    ordered(
+        &message("membar.gl;", "st.volatile.global", "ld.volatile.global", "membar.gl;"),
+        (2, 1),
+    );
     races_in_blocks(&message("", store, load, fence), "// data");
     races_in_blocks(&message(fence, store, load, ""), "// data");
     races_in_blocks(&message("fence.acq_rel.cta;", store, load, fence), "// data");
@@ -129,8 +142,9 @@ fn the_last_block_reads_what_all_wrote() {
     let statements = |fence: &str| {
         format!(
             ".shared .b32 ticket; mul.lo.u32 %r9, %r1, 2; st.global.u32 [%rd4], %r9;
-            {fence} bar.sync 0;
+            bar.sync 0;
             setp.ne.u32 %p1, %r1, 0; @%p1 bra WAIT;
+            {fence}
             atom.global.add.u32 %r10, [%rd2], 1; st.shared.u32 [ticket], %r10;
             WAIT: bar.sync 0;
             ld.shared.u32 %r10, [ticket]; mov.u32 %r11, %nctaid.x; add.u32 %r10, %r10, 1; setp.ne.u32 %p1, %r10, %r11; @%p1 exit;
@@ -166,7 +180,8 @@ fn a_missing_barrier_gives_wrong_numbers() {
         bench.read(arguments[0], 64)
     };
     let right = run(&exchange(32, "bar.sync 0;", "bar.sync 0;"), None);
-    let wrong = |statements: &str| (1..=20).filter(|seed| run(statements, Some(*seed)) != right).count();
+    let wrong =
+        |statements: &str| (1..=20).filter(|seed| run(statements, Some(*seed)) != right).count();
     assert_eq!(wrong(&exchange(32, "bar.sync 0;", "bar.sync 0;")), 0);
     assert!(wrong(&exchange(32, "", "bar.sync 0;")) > 0);
     assert!(wrong(&exchange(32, "bar.sync 0;", "")) > 0);

@@ -33,7 +33,10 @@ fn all(f: impl Fn([u32; 3], [u32; 3]) -> u32) -> Vec<u32> {
     let positions = |[x, y, z]: [u32; 3]| {
         (0..z).flat_map(move |z| (0..y).flat_map(move |y| (0..x).map(move |x| [x, y, z])))
     };
-    positions(GRID).flat_map(|block| positions(BLOCK).map(move |thread| (block, thread))).map(|(b, t)| f(b, t)).collect()
+    positions(GRID)
+        .flat_map(|block| positions(BLOCK).map(move |thread| (block, thread)))
+        .map(|(b, t)| f(b, t))
+        .collect()
 }
 
 #[test]
@@ -65,7 +68,8 @@ fn lanes_and_warps() {
         ("gt", |a, b| a > b),
         ("ge", |a, b| a >= b),
     ] {
-        let mask = |lane: u32| (0..32).filter(|&other| holds(other, lane)).fold(0, |m, l| m | 1 << l);
+        let mask =
+            |lane: u32| (0..32).filter(|&other| holds(other, lane)).fold(0, |m, l| m | 1 << l);
         assert_eq!(read(&format!("%lanemask_{name}")), all(|_, t| mask(linear(t) % 32)), "{name}");
     }
 }

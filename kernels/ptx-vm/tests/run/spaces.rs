@@ -34,18 +34,27 @@ fn operand(register: &str, count: usize) -> String {
 /// Each thread copies 16 bytes from `b` to `a`, through `space`, in pieces of every form.
 #[test]
 fn vectors_through_every_space() {
-    let input: Vec<u8> = (0..64 * 16).map(|i: u32| (i.wrapping_mul(0x9e37_79b9) >> 13) as u8).collect();
+    let input: Vec<u8> =
+        (0..64 * 16).map(|i: u32| (i.wrapping_mul(0x9e37_79b9) >> 13) as u8).collect();
     for (kind, count, register) in VECTORS {
         for (space, declaration, base) in [
             ("global", "", ""),
-            ("shared", ".shared .align 16 .b8 s[1024];", "mov.u64 %rd8, s; mad.wide.u32 %rd8, %r1, 16, %rd8;"),
+            (
+                "shared",
+                ".shared .align 16 .b8 s[1024];",
+                "mov.u64 %rd8, s; mad.wide.u32 %rd8, %r1, 16, %rd8;",
+            ),
             ("local", ".local .align 16 .b8 l[16];", "mov.u64 %rd8, l;"),
         ] {
             for generic in [false, true] {
                 let (values, step) = (operand(register, count), bytes(kind) * count);
                 let vector = if count > 1 { format!(".v{count}") } else { String::new() };
                 let dot = if generic { String::new() } else { format!(".{space}") };
-                let convert = if generic && space != "global" { format!("cvta.{space}.u64 %rd8, %rd8;") } else { String::new() };
+                let convert = if generic && space != "global" {
+                    format!("cvta.{space}.u64 %rd8, %rd8;")
+                } else {
+                    String::new()
+                };
                 let mut copy = String::new();
                 for at in (0..16).step_by(step) {
                     copy += &format!("ld.global{vector}.{kind} {values}, [%rd7+{at}];\n");
@@ -62,7 +71,11 @@ fn vectors_through_every_space() {
                 let bench = Bench::kernel("", &statements);
                 let (out, from) = (bench.unset(256), bench.bytes(&input));
                 bench.pass(1, 64, &[out, from]);
-                assert_eq!(bench.read_bytes(out, 1024), input, "{space} {kind} x {count}, generic {generic}");
+                assert_eq!(
+                    bench.read_bytes(out, 1024),
+                    input,
+                    "{space} {kind} x {count}, generic {generic}"
+                );
             }
         }
     }
@@ -71,7 +84,9 @@ fn vectors_through_every_space() {
 /// Narrow loads fill wide registers with zeros or the sign; narrow stores take the low bits.
 #[test]
 fn narrow_numbers_in_wide_registers() {
-    for (kind, bits) in [("u8", 8), ("s8", 8), ("b8", 8), ("u16", 16), ("s16", 16), ("u32", 32), ("s32", 32)] {
+    for (kind, bits) in
+        [("u8", 8), ("s8", 8), ("b8", 8), ("u16", 16), ("s16", 16), ("u32", 32), ("s32", 32)]
+    {
         let statements = format!(
             "ld.global.{kind} %rd6, [%rd5]; shr.u64 %rd7, %rd6, 32; cvt.u32.u64 %r9, %rd6; cvt.u32.u64 %r10, %rd7; xor.b32 %r9, %r9, %r10; st.global.u32 [%rd4], %r9;"
         );
@@ -85,7 +100,9 @@ fn narrow_numbers_in_wide_registers() {
             value as u32 ^ (value >> 32) as u32
         });
         assert_eq!(results("", &statements, (1, 4), &words), expected, "{kind}");
-        let statements = format!("ld.global.u32 %r9, [%rd5]; cvt.u64.u32 %rd6, %r9; mov.u32 %r10, 0; st.global.u32 [%rd4], %r10; st.global.{kind} [%rd4], %rd6;");
+        let statements = format!(
+            "ld.global.u32 %r9, [%rd5]; cvt.u64.u32 %rd6, %r9; mov.u32 %r10, 0; st.global.u32 [%rd4], %r10; st.global.{kind} [%rd4], %rd6;"
+        );
         let expected = words.map(|word| (u64::from(word) << (64 - bits) >> (64 - bits)) as u32);
         assert_eq!(results("", &statements, (1, 4), &words), expected, "{kind}");
     }
@@ -161,13 +178,21 @@ fn shared_memory_of_several_kinds() {
     let out = bench.unset(192);
     let arguments = [out.to_le_bytes(), [0; 8]].concat();
     let launch = |dynamic_shared| {
-        bench.launch("k", Dimensions { grid: [3, 1, 1], block: [64, 1, 1], dynamic_shared }, &arguments)
+        bench.launch(
+            "k",
+            Dimensions { grid: [3, 1, 1], block: [64, 1, 1], dynamic_shared },
+            &arguments,
+        )
     };
     launch(256).unwrap_or_else(|e| panic!("{e}"));
-    let expected = (0..192).map(|t| t % 64).map(|t| 5 * (63 - t) + 1000 * (t % 5) + 10_000 * 5 * (t % 3));
+    let expected =
+        (0..192).map(|t| t % 64).map(|t| 5 * (63 - t) + 1000 * (t % 5) + 10_000 * 5 * (t % 3));
     assert_eq!(bench.read(out, 192), expected.collect::<Vec<u32>>());
     let fault = launch(252).expect_err("too little");
-    assert_eq!((fault.rule, fault.thread.map(|t| t.thread)), (ptx_vm::error::Rule::OutOfBounds, Some([63, 0, 0])));
+    assert_eq!(
+        (fault.rule, fault.thread.map(|t| t.thread)),
+        (ptx_vm::error::Rule::OutOfBounds, Some([63, 0, 0]))
+    );
 }
 
 /// Each thread has local memory of its own, which the next block finds unwritten again.
