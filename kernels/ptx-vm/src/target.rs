@@ -3,6 +3,11 @@
 use crate::launch::Dimensions;
 use crate::program::Kernel;
 
+/// Threads of so many in each dimension, or the largest number there is.
+fn product(extents: [u32; 3]) -> u64 {
+    extents.into_iter().fold(1, |product, n| product.saturating_mul(u64::from(n)))
+}
+
 /// A compute capability with its limits (CUDA C++ Programming Guide, "Technical Specifications per Compute Capability").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Target {
@@ -47,7 +52,7 @@ impl Target {
         parameter_bytes: usize,
     ) -> Option<String> {
         let Dimensions { grid, block, dynamic_shared } = dimensions;
-        let threads = block.iter().map(|&n| u64::from(n)).product::<u64>();
+        let threads = product(block);
         if grid.contains(&0) || block.contains(&0) {
             return Some(format!("grid {grid:?} with blocks of {block:?}: no dimension may be 0"));
         }
@@ -60,7 +65,7 @@ impl Target {
             ));
         }
         if let Some(most) = kernel.most_threads
-            && threads > most.iter().map(|&n| u64::from(n)).product::<u64>()
+            && threads > product(most)
         {
             return Some(format!(
                 "blocks of {threads} threads; the kernel was compiled for at most {most:?}"

@@ -12,9 +12,8 @@ use crate::turn::{Flow, Turn};
 /// Backward jumps of one split after which another one has its turn.
 const PATIENCE: u32 = 4096;
 
-/// Instructions after a failed poll during which a warp that used up its turn counts as polling: a random order cuts
-/// turns off inside the loop that polls.
-const POLL_LOOP: u64 = 4096;
+/// Instructions from one poll to the next within which a warp counts as doing nothing else.
+const POLLING_LOOP: u64 = 1024;
 
 /// Lanes that stand at the same instruction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,8 +67,8 @@ pub struct Warp {
     pub splits: Vec<Split>,
     instructions: u64,
     polled: u64,
-    /// Instructions up to which the warp counts as polling.
-    polling_until: u64,
+    /// Instructions run when a poll last saw what it had seen before.
+    polled_at: Option<u64>,
     /// Where lanes go that jump each for itself.
     targets: [u32; 32],
 }
@@ -84,7 +83,7 @@ impl Warp {
             splits: Vec::with_capacity(32),
             instructions: 0,
             polled: 0,
-            polling_until: 0,
+            polled_at: None,
             targets: [0; 32],
         }
     }
@@ -94,7 +93,7 @@ impl Warp {
         self.live = lanes;
         self.instructions = 0;
         self.polled = 0;
-        self.polling_until = 0;
+        self.polled_at = None;
         self.splits.clear();
         self.splits.push(Split {
             pc: 0,
@@ -127,19 +126,25 @@ impl Warp {
             }
             let Some(current) = self.select() else { return Ok(Outcome::Blocked) };
             let polled = self.run_split(current, block, launch, end)?;
+            if polled {
+                self.polled_at = Some(self.instructions);
+            }
             if block.barriers.any_complete() {
                 return Ok(Outcome::Progress);
             }
             if self.instructions >= end {
-                let polling = self.instructions < self.polling_until;
-                return Ok(if polling { Outcome::Polling } else { Outcome::Progress });
+                return Ok(if self.is_polling() { Outcome::Polling } else { Outcome::Progress });
             }
             if polled && self.splits.iter().all(|s| s.tired || s.state != State::Ready) {
                 self.splits.iter_mut().for_each(|s| s.tired = false);
-                self.polling_until = self.instructions + POLL_LOOP;
                 return Ok(Outcome::Polling);
             }
         }
+    }
+
+    /// Whether a turn that is over was spent in a loop that polls, between one poll and the next.
+    fn is_polling(&self) -> bool {
+        self.polled_at.is_some_and(|at| self.instructions - at < POLLING_LOOP)
     }
 
     /// Merges splits that met, then picks the one to run.

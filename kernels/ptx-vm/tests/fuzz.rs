@@ -1,4 +1,4 @@
-//! Mutated texts of nvcc through every stage of loading: nothing panics, hangs or takes memory out of proportion.
+//! Mutated texts of nvcc through every stage, loading and launching: nothing panics, hangs or takes memory out of proportion.
 //!
 //! The mutants are the same in every run. 20 000 are tried; `PTX_VM_FUZZ=1000000 cargo test -p ptx-vm --test fuzz`
 //! tries more. A mutant that fails is written to a file named in the message.
@@ -8,12 +8,18 @@ use std::fs;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use ptx_vm::parser::parse;
 
 #[path = "parser/printer.rs"]
 mod printer;
+/// Loading and launching what parses.
+#[path = "fuzz/running.rs"]
+mod running;
+
+use running::Reached;
 
 /// Counts the bytes that are allocated, and the most there were.
 struct Counting;
@@ -40,7 +46,11 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// A text through all stages; each stage is reached only by what the one before accepted. `true` if all accept.
+/// Bytes a small module and its launches may take: registers of 2^16 rows in two warps, local memory of 64 threads at
+/// 512 KiB each, and what is decoded.
+const MOST_BYTES: usize = 256 << 20;
+
+/// A text through the parser and back. `true` if it was accepted.
 fn stages(text: &str) -> bool {
     let before = LIVE.load(Ordering::Relaxed);
     PEAK.store(before, Ordering::Relaxed);
@@ -251,6 +261,32 @@ fn dense_texts() -> Vec<String> {
     kernels.chain(modules).map(|text| format!(".version 9.0 .target sm_80 {text}")).collect()
 }
 
+/// Loads and launches, under the limit of memory.
+fn run(text: &str, index: u64) -> Reached {
+    let before = LIVE.load(Ordering::Relaxed);
+    PEAK.store(before, Ordering::Relaxed);
+    let reached = running::load_and_launch(text, index);
+    let peak = PEAK.load(Ordering::Relaxed) - before;
+    assert!(peak <= MOST_BYTES, "{peak} bytes to run {} of text", text.len());
+    reached
+}
+
+/// Ends the process when one mutant takes longer than anything should.
+fn watch(current: &'static AtomicU64) {
+    std::thread::spawn(move || {
+        let mut last = (u64::MAX, 0);
+        loop {
+            std::thread::sleep(Duration::from_secs(1));
+            let index = current.load(Ordering::Relaxed);
+            last = if index == last.0 { (index, last.1 + 1) } else { (index, 0) };
+            if last.1 > 120 {
+                eprintln!("mutant {index} does not end");
+                std::process::abort();
+            }
+        }
+    });
+}
+
 /// One test, not two at a time: the counters are of the whole process.
 #[test]
 fn dense_texts_and_mutants_of_real_texts() {
@@ -261,14 +297,25 @@ fn dense_texts_and_mutants_of_real_texts() {
     let count = std::env::var("PTX_VM_FUZZ")
         .map_or(20_000, |count| count.parse().expect("PTX_VM_FUZZ is a number of mutants"));
     let seeds = seeds();
-    let mut accepted = 0u64;
+    let (mut accepted, mut loaded, mut passed, mut broken) = (0u64, 0u64, 0u64, 0u64);
+    static CURRENT: AtomicU64 = AtomicU64::new(0);
+    watch(&CURRENT);
     for index in 0..count {
+        CURRENT.store(index, Ordering::Relaxed);
         let mut random = Random(index);
         let seed = &seeds[random.below(seeds.len())];
         let other = &seeds[random.below(seeds.len())];
         let text = seed.mutant(&mut random, other);
-        match catch_unwind(AssertUnwindSafe(|| stages(&text))) {
-            Ok(good) => accepted += u64::from(good),
+        let both = || stages(&text).then(|| run(&text, index));
+        match catch_unwind(AssertUnwindSafe(both)) {
+            Ok(None) => {}
+            Ok(Some(reached)) => {
+                accepted += 1;
+                if let Reached::Loaded { passed: good, broken: bad } = reached {
+                    loaded += 1;
+                    (passed, broken) = (passed + u64::from(good), broken + u64::from(bad));
+                }
+            }
             Err(_) => {
                 let file =
                     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("mutant_{index}.ptx"));
@@ -277,8 +324,11 @@ fn dense_texts_and_mutants_of_real_texts() {
             }
         }
     }
-    println!("{accepted} of {count} mutants accepted");
+    println!(
+        "{accepted} of {count} mutants parsed, {loaded} loaded; {passed} launches passed, {broken} did not"
+    );
     // Of mutants that are all good or all bad one would learn nothing.
     let telling = count / 20..=count * 19 / 20;
     assert!(count < 1000 || telling.contains(&accepted), "{accepted} of {count} accepted");
+    assert!(count < 1000 || (loaded > count / 50 && passed > count / 100 && broken > count / 100));
 }

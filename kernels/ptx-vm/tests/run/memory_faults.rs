@@ -276,7 +276,7 @@ fn a_fault_reads_as_a_report() {
     assert_eq!(
         fault.to_string(),
         format!(
-            "OutOfBounds in kernel k: 4-byte store at 0x{address:x}: 0 bytes past the end of the 280 bytes at 0x{a:x}
+            "OutOfBounds in kernel k: 4-byte store at 0x{address:x}: 0 bytes past the end of the 280 bytes allocated at 0x{a:x}
   address 0x{address:x}
   block (2, 0, 0) thread (6, 0, 0)
   PTX line {}: st.global.u32 [%rd4], %r1; // too far",

@@ -49,7 +49,7 @@ fn shared_memory_between_warps() {
     let fault = races(&exchange(32, "", "bar.sync 0;"), (1, 64), "// written", (0, 32));
     assert_eq!(fault.address, Some(128));
     assert!(fault.message.contains("thread 0"), "{fault}");
-    races(&exchange(32, "bar.sync 0;", ""), (1, 64), "// written", (0, 0));
+    races(&exchange(32, "bar.sync 0;", ""), (1, 64), "// read", (0, 32));
     ordered(&exchange(32, "bar.sync 0;", "bar.sync 0;"), (1, 64));
     // A barrier of each warp is not enough.
     races(&exchange(32, "bar.warp.sync -1;", "bar.warp.sync -1;"), (1, 64), "// written", (0, 32));
@@ -142,8 +142,9 @@ fn the_last_block_reads_what_all_wrote() {
     let statements = |fence: &str| {
         format!(
             ".shared .b32 ticket; mul.lo.u32 %r9, %r1, 2; st.global.u32 [%rd4], %r9;
-            {fence} bar.sync 0;
+            bar.sync 0;
             setp.ne.u32 %p1, %r1, 0; @%p1 bra WAIT;
+            {fence}
             atom.global.add.u32 %r10, [%rd2], 1; st.shared.u32 [ticket], %r10;
             WAIT: bar.sync 0;
             ld.shared.u32 %r10, [ticket]; mov.u32 %r11, %nctaid.x; add.u32 %r10, %r10, 1; setp.ne.u32 %p1, %r10, %r11; @%p1 exit;

@@ -247,7 +247,7 @@ fn flags(wait_first: bool) -> String {
 
 #[test]
 fn warps_that_wait_for_each_other() {
-    for seed in std::iter::once(None).chain((1..=20).map(Some)) {
+    for seed in [None, Some(1), Some(2)] {
         for threads in [1, 2] {
             let mut bench = Bench::kernel("", &flags(true));
             (bench.options.adversarial, bench.options.threads) = (seed, threads);
