@@ -150,24 +150,24 @@ fn a_transpose_through_shared_memory() {
 fn variables_with_initial_values() {
     in_every_order("constants.ptx", |bench| {
         let (out, text) = (bench.unset(6), bench.bytes(&[0; 6]));
-        run(bench, "lookup", plain(1, 6), &[&out, &text, &1i32]);
+        run(bench, "lookup", plain(1, 6), &[&out, &text, &4i32]);
         let weights = [1.0f32, -2.5, 3.25, 0.0, 1e-7, 0.0];
         for (i, bits) in bench.read(out, 6).into_iter().enumerate() {
             // Sums of a float, a double and integers, in the order of the source.
-            let mixed = f64::from(weights[i] + weights[1] + -3.0) + 0.1;
+            let mixed = f64::from(weights[i] + weights[4] + -3.0) + 0.1;
             let aligned = if i % 2 == 0 { -1.0f64 } else { i64::MAX as f64 };
-            let expected = (mixed + f64::from(b'"') + 3.0 + 0.0 + aligned + 2.0) as f32;
+            let expected = (mixed + f64::from(b'x') + 3.0 + 0.0 + aligned + 2.0) as f32;
             assert_eq!(f32::from_bits(bits), expected, "thread {i}");
         }
-        assert_eq!(bench.read_bytes(text, 6), b"second");
+        assert_eq!(bench.read_bytes(text, 6), b"first\n");
         let variable = |name: &str, words: usize| {
             let found =
                 bench.program.variables.iter().find(|v| v.name == name).expect("a variable");
             bench.read(found.address, words)
         };
-        assert_eq!(variable("counters", 4), [1, 1, 3, 4]);
+        assert_eq!(variable("counters", 4), [4, 2, 3, 4]);
         assert_eq!(variable("managed", 1), [6]);
-        assert_eq!(variable("total", 2), [0, 0x3ff0_0000]);
+        assert_eq!(variable("total", 2), [0, 0x4010_0000]);
     });
 }
 
