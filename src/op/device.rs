@@ -22,6 +22,9 @@ pub trait OnCuda: Operation {
     fn backward(&self, pass: &CudaBackward<'_>) -> Result<()>;
 }
 
+/// Counters that the blocks of a launch may meet at.
+pub const TICKETS: usize = 4096;
+
 /// In bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Workspace {
@@ -48,6 +51,8 @@ pub struct CudaForward<'a> {
     /// Empty if no backward pass will follow. Statistics are f32.
     pub kept: ArrayVec<Pointer, MAX_KEPT>,
     pub workspace: Pointer,
+    /// [`TICKETS`] counters (`u32`), zero before and after every kernel.
+    pub tickets: Pointer,
     /// This node's stream of random numbers in this step.
     pub random: Philox,
 }
@@ -73,6 +78,8 @@ pub struct CudaBackward<'a> {
     /// One for each input; `None` where no gradient is wanted.
     pub dinputs: ArrayVec<Option<CudaGradient>, MAX_INPUTS>,
     pub workspace: Pointer,
+    /// [`TICKETS`] counters (`u32`), zero before and after every kernel.
+    pub tickets: Pointer,
     /// The same stream as in the forward pass.
     pub random: Philox,
 }

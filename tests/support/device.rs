@@ -11,7 +11,7 @@ use crformer::cuda::library::set_machine;
 use crformer::cuda::precision::Precision;
 use crformer::exec;
 use crformer::op::contract::{Kind, OnCpu, TensorType};
-use crformer::op::device::{CudaBackward, CudaForward, CudaGradient, CudaInput, OnCuda};
+use crformer::op::device::{CudaBackward, CudaForward, CudaGradient, CudaInput, OnCuda, TICKETS};
 use crformer::write::Write;
 use half::bf16;
 
@@ -148,13 +148,19 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
             .collect();
         let full: Vec<Buffer> =
             self.inputs.iter().map(|i| upload(&i.real, Precision::F32)).collect();
-        let inputs = || {
-            working
-                .iter()
-                .zip(&full)
-                .map(|(w, f)| CudaInput { working: w.pointer(), full: f.pointer() })
-                .collect()
+        // What a pass must not read has no address.
+        let inputs = |reads: &dyn Fn(usize) -> bool| {
+            let pointers = |i: usize| CudaInput {
+                working: working[i].pointer(),
+                full: match format(i) {
+                    Precision::F32 => full[i].pointer(),
+                    Precision::Bf16 => Pointer::NULL,
+                },
+            };
+            let nothing = CudaInput { working: Pointer::NULL, full: Pointer::NULL };
+            (0..working.len()).map(|i| if reads(i) { pointers(i) } else { nothing }).collect()
         };
+        let tickets = filled(device, &[0; TICKETS * size_of::<u32>()]);
         let blank = |of: &TensorType| {
             device.allocate(of.shape.len() * stored(of, precision).bytes()).expect("memory")
         };
@@ -166,10 +172,11 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
             device,
             precision,
             types: types.iter().copied().collect(),
-            inputs: inputs(),
+            inputs: inputs(&|_| true),
             out: out.pointer(),
             kept: kept.iter().map(Buffer::pointer).collect(),
             workspace: workspace.pointer(),
+            tickets: tickets.pointer(),
             random: self.random,
         };
         OnCuda::forward(&self.op, &pass).unwrap_or_else(|e| panic!("{}: {e}", self.name));
@@ -189,7 +196,7 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
             device,
             precision,
             types: types.iter().copied().collect(),
-            inputs: inputs(),
+            inputs: inputs(&|i| signature.reads_inputs[i]),
             out: if signature.reads_out { out.pointer() } else { Pointer::NULL },
             kept: kept.iter().map(Buffer::pointer).collect(),
             dout: dout.pointer(),
@@ -198,9 +205,13 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
                 .map(|g| g.as_ref().map(|g| CudaGradient { values: g.pointer(), write }))
                 .collect(),
             workspace: workspace.pointer(),
+            tickets: tickets.pointer(),
             random: self.random,
         };
         OnCuda::backward(&self.op, &pass).unwrap_or_else(|e| panic!("{}: {e}", self.name));
+        let mut left = [0; TICKETS * size_of::<u32>()];
+        device.download(&tickets, &mut left).unwrap_or_else(|e| panic!("{e}"));
+        assert!(left.iter().all(|&byte| byte == 0), "{}: tickets are not zero again", self.name);
         let gradients = gradients.iter().enumerate();
         Results {
             out: read(device, &out, signature.out.shape.len(), stored(&signature.out, precision)),
