@@ -170,9 +170,7 @@ impl<'a> Lifetimes<'a> {
         for (id, tensor) in self.graph.tensors().filter(|(id, _)| self.graph.is_real(*id)) {
             let (first, last) = match tensor.origin {
                 Origin::Parameter(_) => continue,
-                Origin::Node(node) if !self.graph.outputs().contains(&id) => {
-                    (node, last[id.index()])
-                }
+                Origin::Node(node) if !self.is_read_afterwards(id) => (node, last[id.index()]),
                 // What is read after the pass stays to the end.
                 Origin::Node(node) => (node, self.end),
                 // What the caller or the graph wrote stays from before the first step.
@@ -180,6 +178,12 @@ impl<'a> Lifetimes<'a> {
             };
             residents.push(self.resident(Content::Value(id), &tensor.of, first, last));
         }
+    }
+
+    /// An output; or the loss, at which an update looks.
+    fn is_read_afterwards(&self, tensor: TensorId) -> bool {
+        self.graph.outputs().contains(&tensor)
+            || self.reverse.is_some_and(|reverse| reverse.loss == tensor)
     }
 
     fn gradients(&self, residents: &mut Vec<Resident>) {

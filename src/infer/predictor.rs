@@ -92,7 +92,7 @@ impl Predictor {
         session.write(self.image, Slot::Value, Values::F32(&picture.image))?;
         session.write(self.tokens, Slot::Value, Values::Index(&tokens.ids))?;
         session.write(self.word_mask, Slot::Value, Values::Index(&tokens.word_mask))?;
-        session.forward(0);
+        session.forward(0)?;
         session.read(self.logits_grid, Slot::Value, ValuesMut::F32(&mut self.grid))?;
         let prediction = predict(&self.grid, self.config.grid(), picture.height, picture.width)?;
         Ok(Answer { prediction, truncated: tokens.truncated, took: start.elapsed() })

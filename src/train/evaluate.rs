@@ -93,7 +93,7 @@ impl Evaluator {
         self.session.write(self.image, Slot::Value, Values::F32(&images))?;
         self.session.write(self.tokens, Slot::Value, Values::Index(&tokens))?;
         self.session.write(self.word_mask, Slot::Value, Values::Index(&word_mask))?;
-        self.session.forward(0);
+        self.session.forward(0)?;
         let mut logits = vec![0.0f32; self.batch * self.grid * self.grid * 2];
         self.session.read(self.logits, Slot::Value, ValuesMut::F32(&mut logits))?;
         Ok(logits)

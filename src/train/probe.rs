@@ -34,8 +34,8 @@ pub fn probe<S: Scalar>(model_dir: &Path, inputs: &Path, out: &Path) -> Result<(
     session.write(model.tokens, Slot::Value, Values::Index(&inputs.tokens))?;
     session.write(model.word_mask, Slot::Value, Values::Index(&inputs.word_mask))?;
     session.write(losses.mask, Slot::Value, Values::Index(&inputs.mask))?;
-    session.forward(0);
-    session.backward(0, 1.0, false);
+    session.forward(0)?;
+    session.backward(0, 1.0, false)?;
     write(&folder, &session, logits, &losses, [batch, side], out)
 }
 

@@ -11,7 +11,6 @@ use crate::model::folder::{ModelFolder, initialise};
 use crate::model::pretrained::{load_bert, load_swin};
 use crate::model::{Build, Crformer, Losses};
 use crate::optim::adamw::{Rate, Update};
-use crate::optim::grad_norm::clip_scale;
 use crate::optim::schedule::Schedule;
 
 /// A training graph on a machine, and how it is updated.
@@ -22,12 +21,13 @@ pub struct Trainer {
     word_mask: TensorId,
     losses: Losses,
     accumulation: usize,
-    clip: f64,
     schedule: Schedule,
-    /// Everything of an update but its number and its clipping.
+    /// Everything of an update but its number.
     update: Update,
     /// Weight decay of each trained parameter.
     decays: Vec<f64>,
+    /// The batch that the session's inputs hold already, or why they do not.
+    written: Option<Result<Batch>>,
 }
 
 /// What one update saw; losses are means over its micro-batches.
@@ -70,7 +70,6 @@ impl Trainer {
             word_mask: model.word_mask,
             losses,
             accumulation: training.accumulation,
-            clip: training.clip,
             schedule: Schedule {
                 base: optimiser.learning_rate,
                 warmup: training.warmup,
@@ -82,9 +81,10 @@ impl Trainer {
                 betas: (optimiser.betas[0], optimiser.betas[1]),
                 eps: optimiser.eps,
                 step: 0,
-                gradient_scale: 1.0,
+                clip: training.clip,
             },
             decays,
+            written: None,
             session,
         })
     }
@@ -130,46 +130,69 @@ impl Trainer {
     pub fn step(&mut self, step: u64, loader: &mut Loader) -> Result<Seen> {
         let mut seen = Seen { learning_rate: self.schedule.rate(step), ..Seen::default() };
         for part in 0..self.accumulation {
-            let batch = loader.next().ok_or_else(|| Error::usage("the samples ran out"))??;
-            // Random numbers of drop path and dropout differ between micro-batches.
-            let pass = step * self.accumulation as u64 + part as u64;
-            self.micro_batch(&batch, pass, part > 0, &mut seen)
+            self.micro_batch(step, part, loader, &mut seen)
                 .map_err(|e| e.at(format!("step {}", step + 1)))?;
         }
-        let gradient_scale = match self.clip {
-            0.0 => 1.0,
-            limit => clip_scale(seen.gradient_norm, limit),
-        };
-        let update = Update { step: step + 1, gradient_scale, ..self.update };
-        let rate = |&decay: &f64| Rate { learning_rate: seen.learning_rate, decay };
-        let rates: Vec<Rate> = self.decays.iter().map(rate).collect();
-        self.session.update(&update, &rates);
         Ok(seen)
     }
 
+    /// Queues the passes of a micro-batch, after the last one the update, and brings the next samples
+    /// to the machine while it works; only then looks at what came out.
     fn micro_batch(
         &mut self,
-        batch: &Batch,
-        pass: u64,
-        accumulate: bool,
+        step: u64,
+        part: usize,
+        loader: &mut Loader,
         seen: &mut Seen,
     ) -> Result<()> {
+        let batch = match self.written.take() {
+            Some(batch) => batch?,
+            None => {
+                self.write_next(loader);
+                let ran_out = || Err(Error::usage("the samples ran out"));
+                self.written.take().unwrap_or_else(ran_out)?
+            }
+        };
+        // Random numbers of drop path and dropout differ between micro-batches.
+        let pass = step * self.accumulation as u64 + part as u64;
+        let share = 1.0 / self.accumulation as f64;
+        let last = part + 1 == self.accumulation;
+        self.session.forward(pass)?;
+        self.session.backward(pass, share, part > 0)?;
+        if last {
+            self.update(step, seen.learning_rate)?;
+        }
+        self.write_next(loader);
+        self.look(share, seen)?;
+        if last {
+            seen.gradient_norm = self.session.gradient_norm()?;
+        }
+        if !seen.loss.is_finite() || !seen.gradient_norm.is_finite() {
+            self.write(&batch)?;
+            return Err(self.not_finite(&batch, pass, share, seen));
+        }
+        Ok(())
+    }
+
+    /// Takes the next batch, if there is one, and writes it. What goes wrong is said when the batch is needed.
+    fn write_next(&mut self, loader: &mut Loader) {
+        let written = |batch: Batch| self.write(&batch).map(|()| batch);
+        self.written = loader.next().map(|batch| batch.and_then(written));
+    }
+
+    fn write(&mut self, batch: &Batch) -> Result<()> {
         let session = &mut self.session;
         session.write(self.image, Slot::Value, Values::F32(&batch.images))?;
         session.write(self.tokens, Slot::Value, Values::Index(&batch.tokens))?;
         session.write(self.word_mask, Slot::Value, Values::Index(&batch.word_mask))?;
-        session.write(self.losses.mask, Slot::Value, Values::Index(&batch.masks))?;
-        session.forward(pass);
-        let share = 1.0 / self.accumulation as f64;
-        self.look(share, seen)?;
-        if seen.loss.is_finite() {
-            self.session.backward(pass, share, accumulate);
-            seen.gradient_norm = self.session.gradient_norm();
-        }
-        if seen.loss.is_finite() && seen.gradient_norm.is_finite() {
-            return Ok(());
-        }
-        Err(self.not_finite(batch, pass, share, seen))
+        session.write(self.losses.mask, Slot::Value, Values::Index(&batch.masks))
+    }
+
+    fn update(&mut self, step: u64, learning_rate: f64) -> Result<()> {
+        let update = Update { step: step + 1, ..self.update };
+        let rate = |&decay: &f64| Rate { learning_rate, decay };
+        let rates: Vec<Rate> = self.decays.iter().map(rate).collect();
+        self.session.update(&update, &rates)
     }
 
     /// Adds what a forward pass gave.
@@ -207,8 +230,9 @@ impl Trainer {
             false => format!("the loss is {}", seen.loss),
         };
         let first = match self.session.first_not_finite(pass, share) {
-            Some(name) => format!("the first tensor that is not finite is {name}"),
-            None => "every tensor is finite, only their sum is not".to_owned(),
+            Ok(Some(name)) => format!("the first tensor that is not finite is {name}"),
+            Ok(None) => "every tensor is finite, only their sum is not".to_owned(),
+            Err(error) => format!("looking for the first tensor that is not finite: {error}"),
         };
         Error::numeric(format!(
             "{what}; {first}; samples {}. A lower optimiser.learning_rate or a training.clip may \

@@ -196,15 +196,21 @@ impl<S: Scalar> Machine<S> {
 
     /// The loss of a forward pass.
     pub fn loss(&mut self, loss: TensorId) -> f64 {
-        self.0.forward(STEP);
+        self.0.forward(STEP).expect("a pass");
         self.read(loss, Slot::Value)[0]
     }
 
     /// Both passes, then the gradients of all trained parameters, one after the other.
     pub fn gradients(&mut self) -> Vec<f64> {
-        self.0.forward(STEP);
-        self.0.backward(STEP, 1.0, false);
+        self.0.forward(STEP).expect("a pass");
+        self.0.backward(STEP, 1.0, false).expect("a pass");
         self.all_gradients()
+    }
+
+    /// The values of all trained parameters, one after the other.
+    pub fn parameters(&self) -> Vec<f64> {
+        let trained = self.0.trained().to_vec();
+        trained.iter().flat_map(|&t| self.read(t, Slot::Value)).collect()
     }
 
     pub fn all_gradients(&self) -> Vec<f64> {
