@@ -4,4 +4,6 @@ pub mod arguments;
 pub mod device;
 pub mod kernels;
 pub mod library;
+pub mod memory;
 pub mod precision;
+pub mod upload;

@@ -1,7 +1,9 @@
 //! Index: machines that run a planned graph.
 
 pub mod cpu;
+pub mod cuda;
 pub mod device;
+mod layout;
 pub mod session;
 
 pub use device::Device;

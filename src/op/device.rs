@@ -7,7 +7,6 @@ use crate::cuda::arguments::Pointer;
 use crate::cuda::device::Device;
 use crate::cuda::precision::Precision;
 use crate::error::Result;
-use crate::rng::Philox;
 use crate::write::Write;
 
 /// An operation on a CUDA device: both directions, as kernels queued on the device's stream.
@@ -41,6 +40,15 @@ pub struct CudaInput {
     pub full: Pointer,
 }
 
+/// A node's stream of random numbers, `Philox::of_node(seed, step, node)`. The step lies on the device
+/// (`u64`), so that a recorded launch draws other numbers each time.
+#[derive(Clone, Copy, Debug)]
+pub struct CudaRandom {
+    pub seed: u64,
+    pub node: usize,
+    pub step: Pointer,
+}
+
 /// What a forward pass on a device is given.
 pub struct CudaForward<'a> {
     pub device: &'a Device,
@@ -54,7 +62,7 @@ pub struct CudaForward<'a> {
     /// [`TICKETS`] counters (`u32`), zero before and after every kernel.
     pub tickets: Pointer,
     /// This node's stream of random numbers in this step.
-    pub random: Philox,
+    pub random: CudaRandom,
 }
 
 /// A gradient to be written: f32 for a parameter, else in the session's precision.
@@ -81,5 +89,5 @@ pub struct CudaBackward<'a> {
     /// [`TICKETS`] counters (`u32`), zero before and after every kernel.
     pub tickets: Pointer,
     /// The same stream as in the forward pass.
-    pub random: Philox,
+    pub random: CudaRandom,
 }

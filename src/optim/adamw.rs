@@ -77,24 +77,24 @@ impl Update {
 }
 
 /// The numbers of one update in the machine's precision, computed in f64.
-struct Coefficients<S> {
-    gradient_scale: S,
-    coupled_decay: S,
-    beta1: S,
-    rest1: S,
-    beta2: S,
-    rest2: S,
+pub(super) struct Coefficients<S> {
+    pub(super) gradient_scale: S,
+    pub(super) coupled_decay: S,
+    pub(super) beta1: S,
+    pub(super) rest1: S,
+    pub(super) beta2: S,
+    pub(super) rest2: S,
     /// `1 / (1 - b2^t)`
-    correction2: S,
-    eps: S,
+    pub(super) correction2: S,
+    pub(super) eps: S,
     /// `1 - lr decay`
-    keep: S,
+    pub(super) keep: S,
     /// `lr / (1 - b1^t)`
-    step_size: S,
+    pub(super) step_size: S,
 }
 
 impl<S: Scalar> Coefficients<S> {
-    fn new(update: &Update, rate: Rate, gradient_scale: f64) -> Self {
+    pub(super) fn new(update: &Update, rate: Rate, gradient_scale: f64) -> Self {
         let s = S::from_f64;
         let (beta1, beta2) = update.betas;
         let correction = |beta: f64| 1.0 - beta.powf(update.step as f64);

@@ -6,12 +6,15 @@
 //! and it watches for races; the second run, whose bits have to be the same, takes warps in another order.
 
 use crformer::cuda::arguments::Pointer;
-use crformer::cuda::device::{Buffer, Device};
+use crformer::cuda::device::Device;
 use crformer::cuda::library::set_machine;
+use crformer::cuda::memory::Buffer;
 use crformer::cuda::precision::Precision;
 use crformer::exec;
 use crformer::op::contract::{Kind, OnCpu, TensorType};
-use crformer::op::device::{CudaBackward, CudaForward, CudaGradient, CudaInput, OnCuda, TICKETS};
+use crformer::op::device::{
+    CudaBackward, CudaForward, CudaGradient, CudaInput, CudaRandom, OnCuda, TICKETS,
+};
 use crformer::write::Write;
 use half::bf16;
 
@@ -161,6 +164,7 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
             (0..working.len()).map(|i| if reads(i) { pointers(i) } else { nothing }).collect()
         };
         let tickets = filled(device, &[0; TICKETS * size_of::<u32>()]);
+        let ((seed, stream), step) = (self.random.seed_and_stream(), filled(device, &[0; 8]));
         let blank = |of: &TensorType| {
             device.allocate(of.shape.len() * stored(of, precision).bytes()).expect("memory")
         };
@@ -177,7 +181,7 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
             kept: kept.iter().map(Buffer::pointer).collect(),
             workspace: workspace.pointer(),
             tickets: tickets.pointer(),
-            random: self.random,
+            random: CudaRandom { seed, node: stream as usize, step: step.pointer() },
         };
         OnCuda::forward(&self.op, &pass).unwrap_or_else(|e| panic!("{}: {e}", self.name));
         let dout = upload(dout, stored(&signature.out, precision));
@@ -206,11 +210,11 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
                 .collect(),
             workspace: workspace.pointer(),
             tickets: tickets.pointer(),
-            random: self.random,
+            random: CudaRandom { seed, node: stream as usize, step: step.pointer() },
         };
         OnCuda::backward(&self.op, &pass).unwrap_or_else(|e| panic!("{}: {e}", self.name));
         let mut left = [0; TICKETS * size_of::<u32>()];
-        device.download(&tickets, &mut left).unwrap_or_else(|e| panic!("{e}"));
+        device.download(&tickets, 0, &mut left).unwrap_or_else(|e| panic!("{e}"));
         assert!(left.iter().all(|&byte| byte == 0), "{}: tickets are not zero again", self.name);
         let gradients = gradients.iter().enumerate();
         Results {
@@ -266,14 +270,14 @@ fn bytes(values: &[f64], precision: Precision) -> Vec<u8> {
 }
 
 fn filled(device: &Device, bytes: &[u8]) -> Buffer {
-    let mut buffer = device.allocate(bytes.len()).expect("memory");
-    device.upload(&mut buffer, bytes).expect("uploaded");
+    let buffer = device.allocate(bytes.len()).expect("memory");
+    device.upload(&buffer, 0, bytes).expect("uploaded");
     buffer
 }
 
 fn read(device: &Device, buffer: &Buffer, len: usize, precision: Precision) -> Vec<f64> {
     let mut bytes = vec![0u8; len * precision.bytes()];
-    device.download(buffer, &mut bytes).unwrap_or_else(|e| panic!("{e}"));
+    device.download(buffer, 0, &mut bytes).unwrap_or_else(|e| panic!("{e}"));
     match precision {
         Precision::F32 => bytes
             .chunks(4)

@@ -2,12 +2,13 @@
 
 mod arena;
 mod inspect;
-mod layout;
+mod packing;
 
 use arena::Arena;
 pub use inspect::NodeTime;
-use layout::{lay_out, pack, pack_weights, packed_len, unpack};
+use packing::{pack, pack_weights, packed_len, unpack};
 
+use super::layout::lay_out;
 use super::session::{Session, Slot, Values, ValuesMut};
 use crate::cpu::scratch;
 use crate::error::{Error, Result};
@@ -111,8 +112,7 @@ impl<S: Scalar> CpuSession<S> {
     }
 
     fn random(&self, node: usize, step: u64) -> Philox {
-        // A graph has fewer than 2^20 nodes, a run fewer than 2^44 steps: no two streams meet.
-        Philox::new(self.seed, step << 20 | node as u64)
+        Philox::of_node(self.seed, step, node)
     }
 
     fn operand(&self, tensor: TensorId) -> Operand<'_, S> {
