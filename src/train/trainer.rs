@@ -4,8 +4,7 @@ use super::settings::Settings;
 use super::{memory, pattern};
 use crate::data::loader::{Batch, Loader};
 use crate::error::{Error, Result};
-use crate::exec::cpu::CpuSession;
-use crate::exec::{Session, Slot, Values, ValuesMut};
+use crate::exec::{Machine, Session, Slot, Values, ValuesMut};
 use crate::graph::{Reverse, TensorId};
 use crate::model::folder::{ModelFolder, initialise};
 use crate::model::pretrained::{load_bert, load_swin};
@@ -15,7 +14,7 @@ use crate::optim::schedule::Schedule;
 
 /// A training graph on a machine, and how it is updated.
 pub struct Trainer {
-    session: CpuSession<f32>,
+    session: Box<dyn Session>,
     image: TensorId,
     tokens: TensorId,
     word_mask: TensorId,
@@ -44,7 +43,7 @@ pub struct Seen {
 
 impl Trainer {
     /// Builds the graph for a run of `steps` updates; its weights are still to be written.
-    pub fn new(settings: &Settings, steps: u64) -> Result<Self> {
+    pub fn new(settings: &Settings, steps: u64, machine: &Machine) -> Result<Self> {
         let (training, optimiser) = (&settings.training, &settings.optimiser);
         let mut model = Crformer::new(&settings.model, Build::training(training.batch))?;
         let losses = model.losses.take().ok_or_else(|| Error::usage("a graph without losses"))?;
@@ -53,8 +52,10 @@ impl Trainer {
         pattern::check("optimiser.no_decay", &optimiser.no_decay, &names)?;
         let wanted = |name: &str| name != "image" && !pattern::any(&optimiser.frozen, name);
         let reverse = Reverse::new(&model.graph, losses.total, wanted)?;
-        memory::check(&model.graph, &reverse)?;
-        let session = CpuSession::new(model.graph, Some(reverse), training.seed);
+        if let Some(width) = machine.width_on_cpu() {
+            memory::check(&model.graph, &reverse, width)?;
+        }
+        let session = machine.session(model.graph, Some(reverse), training.seed)?;
         if session.trained().is_empty() {
             return Err(Error::usage("optimiser.frozen leaves nothing to be trained"));
         }
@@ -96,10 +97,10 @@ impl Trainer {
     pub fn begin(&mut self, settings: &Settings) -> Result<Vec<String>> {
         let initial = &settings.initial;
         if !initial.model.is_empty() {
-            return ModelFolder::open(initial.model.as_ref())?.load(&mut self.session);
+            return ModelFolder::open(initial.model.as_ref())?.load(self.session.as_mut());
         }
-        initialise(&mut self.session, settings.training.seed)?;
-        let (session, model) = (&mut self.session, &settings.model);
+        initialise(self.session.as_mut(), settings.training.seed)?;
+        let (session, model) = (self.session.as_mut(), &settings.model);
         let mut notes = Vec::new();
         if !initial.image_encoder.is_empty() {
             load_swin(session, model, initial.image_encoder.as_ref())
@@ -115,11 +116,11 @@ impl Trainer {
     }
 
     pub fn session(&self) -> &dyn Session {
-        &self.session
+        self.session.as_ref()
     }
 
     pub fn session_mut(&mut self) -> &mut dyn Session {
-        &mut self.session
+        self.session.as_mut()
     }
 
     /// Update number `step`, counted from 0.

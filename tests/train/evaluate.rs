@@ -7,7 +7,7 @@ use crformer::data::loader::{Loader, Source};
 use crformer::data::mask::Overlap;
 use crformer::data::wordpiece::Tokenizer;
 use crformer::exec::cpu::CpuSession;
-use crformer::exec::{Session, Slot, Values, ValuesMut};
+use crformer::exec::{Machine, Session, Slot, Values, ValuesMut};
 use crformer::model::folder::initialise;
 use crformer::model::{Build, Config, Crformer};
 use crformer::train::evaluate::Evaluator;
@@ -45,7 +45,7 @@ fn judged(
     batch: usize,
     p: Protocol,
 ) -> Vec<Agreement> {
-    let mut evaluator = Evaluator::new(config, batch, draw).expect("an evaluator");
+    let mut evaluator = Evaluator::new(config, batch, &Machine::Cpu, draw).expect("an evaluator");
     let judged = evaluator.run(source, p, 2, &Stop::default(), |_| {});
     judged.expect("judged").expect("not stopped")
 }
