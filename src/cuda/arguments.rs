@@ -48,6 +48,13 @@ impl Arguments {
         self
     }
 
+    /// Any 32 bits, `unsigned` in the kernel.
+    #[must_use]
+    pub fn word(mut self, word: u32) -> Self {
+        self.0.push(u64::from(word));
+        self
+    }
+
     #[must_use]
     pub fn float(mut self, value: f32) -> Self {
         self.0.push(u64::from(value.to_bits()));

@@ -90,8 +90,13 @@ impl Op {
     /// Its two directions on CUDA devices; `None` as long as it has no kernels.
     pub fn on_cuda(&self) -> Option<&dyn OnCuda> {
         match self {
+            Op::Add(operation) => Some(operation),
+            Op::Concat(operation) => Some(operation),
             Op::LayerNorm(operation) => Some(operation),
             Op::Linear(operation) => Some(operation),
+            Op::Mse(operation) => Some(operation),
+            Op::ScaledAdd(operation) => Some(operation),
+            Op::WeightedSum(operation) => Some(operation),
             _ => None,
         }
     }
