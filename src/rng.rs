@@ -18,6 +18,12 @@ impl Philox {
         Self { key: split(seed), stream: split(stream) }
     }
 
+    /// All that makes the stream, its key first: what a generator elsewhere needs to draw the same.
+    pub fn words(&self) -> [u32; 4] {
+        let ([a, b], [c, d]) = (self.key, self.stream);
+        [a, b, c, d]
+    }
+
     /// Block `index` of the stream: four random words.
     pub fn block(&self, index: u64) -> [u32; 4] {
         self.blocks::<1>(index).map(|[word]| word)

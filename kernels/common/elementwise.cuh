@@ -64,6 +64,10 @@ template <typename T> __device__ inline unsigned blocks_of_rows(int rows, int co
   return (static_cast<unsigned>(rows) * columns + ROWS_TILE<T> - 1) / ROWS_TILE<T>;
 }
 
+template <typename T, int WIDTH> __device__ inline void store_packed(T *at, const Packed<T, WIDTH> &from) {
+  *reinterpret_cast<typename Packed<T, WIDTH>::Whole *>(at) = from.word;
+}
+
 // Copies WIDTH numbers as they are, or adds them to what is there.
 template <typename T, int WIDTH> __device__ inline void copy(const T *from, T *to, bool add) {
   if (add) {
@@ -71,7 +75,6 @@ template <typename T, int WIDTH> __device__ inline void copy(const T *from, T *t
     load<T, WIDTH>(from, values);
     put(to, values, true);
   } else {
-    using Whole = typename Packed<T, WIDTH>::Whole;
-    *reinterpret_cast<Whole *>(to) = load_packed<T, WIDTH>(from).word;
+    store_packed(to, load_packed<T, WIDTH>(from));
   }
 }
