@@ -2,6 +2,7 @@
 
 pub mod arguments;
 pub mod device;
+pub mod elementwise;
 pub mod kernels;
 pub mod library;
 pub mod memory;

@@ -91,3 +91,12 @@ pub struct CudaBackward<'a> {
     /// The same stream as in the forward pass.
     pub random: CudaRandom,
 }
+
+impl CudaBackward<'_> {
+    /// Where the gradient of input `i` goes, null if none is wanted, and 1 if it is added to what is
+    /// there, else 0: as kernels take them.
+    pub fn gradient(&self, i: usize) -> (Pointer, usize) {
+        let gradient = self.dinputs.get(i).copied().flatten();
+        gradient.map_or((Pointer::NULL, 0), |d| (d.values, usize::from(d.write.adds())))
+    }
+}

@@ -90,8 +90,20 @@ impl Op {
     /// Its two directions on CUDA devices; `None` as long as it has no kernels.
     pub fn on_cuda(&self) -> Option<&dyn OnCuda> {
         match self {
+            Op::Add(operation) => Some(operation),
+            Op::AvgPool(operation) => Some(operation),
+            Op::Concat(operation) => Some(operation),
+            Op::Dropout(operation) => Some(operation),
+            Op::ImagePatches(operation) => Some(operation),
             Op::LayerNorm(operation) => Some(operation),
             Op::Linear(operation) => Some(operation),
+            Op::MaskedMean(operation) => Some(operation),
+            Op::Mse(operation) => Some(operation),
+            Op::PatchMerging(operation) => Some(operation),
+            Op::ScaledAdd(operation) => Some(operation),
+            Op::Slice(operation) => Some(operation),
+            Op::Transpose(operation) => Some(operation),
+            Op::WeightedSum(operation) => Some(operation),
             _ => None,
         }
     }

@@ -78,8 +78,8 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
         let (op, random) = (self.op.clone(), self.random);
         let case = Case { name: self.name.clone(), op, inputs, random };
         let dout = rounded(&cotangent(case.signature().out.shape.len()), precision);
-        let want = case.on_cpu::<f64>(&dout, write, |values, _| values.to_vec(), format);
-        let mut naive = case.on_cpu::<f32>(&dout, write, rounded, format);
+        let want = case.on_cpu::<f64>(&dout, precision, write, |values, _| values.to_vec(), format);
+        let mut naive = case.on_cpu::<f32>(&dout, precision, write, rounded, format);
         if let Some(gradients) = naive_gradients {
             let base = if write.adds() { BASE } else { 0.0 };
             let gradients = gradients(&case, &dout, precision).into_iter().enumerate();
@@ -105,6 +105,7 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
     fn on_cpu<S: crformer::scalar::Scalar>(
         &self,
         dout: &[f64],
+        precision: Precision,
         write: Write,
         round: impl Fn(&[f64], Precision) -> Vec<f64>,
         format: impl Fn(usize) -> Precision,
@@ -113,13 +114,13 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
         O: OnCpu<S>,
     {
         let (out, kept) = self.forward::<S>(&self.inputs, true);
-        let out = round(&out, format(0));
-        let kinds = self.signature().kept;
-        let kept = kept.iter().zip(&kinds).map(|(kept, of)| match of.kind {
+        let signature = self.signature();
+        let out = round(&out, stored(&signature.out, precision));
+        let kept = kept.iter().zip(&signature.kept).map(|(kept, of)| match of.kind {
             Kind::Statistic => kept.clone(),
             _ => {
                 let values: Vec<f64> = kept.iter().map(|x| x.to_f64()).collect();
-                round(&values, format(0)).into_iter().map(S::from_f64).collect()
+                round(&values, precision).into_iter().map(S::from_f64).collect()
             }
         });
         let kept: Vec<Vec<S>> = kept.collect();
