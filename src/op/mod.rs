@@ -91,6 +91,7 @@ impl Op {
     pub fn on_cuda(&self) -> Option<&dyn OnCuda> {
         match self {
             Op::CrossEntropy(operation) => Some(operation),
+            Op::Embedding(operation) => Some(operation),
             Op::LayerNorm(operation) => Some(operation),
             Op::Linear(operation) => Some(operation),
             _ => None,
