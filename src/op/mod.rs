@@ -95,6 +95,8 @@ impl Op {
             Op::Concat(operation) => Some(operation),
             Op::Dropout(operation) => Some(operation),
             Op::ImagePatches(operation) => Some(operation),
+            Op::CrossEntropy(operation) => Some(operation),
+            Op::Embedding(operation) => Some(operation),
             Op::LayerNorm(operation) => Some(operation),
             Op::Linear(operation) => Some(operation),
             Op::MaskedMean(operation) => Some(operation),
