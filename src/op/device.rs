@@ -11,6 +11,10 @@ use crate::write::Write;
 
 /// An operation on a CUDA device: both directions, as kernels queued on the device's stream.
 pub trait OnCuda: Operation {
+    /// The inputs that have to be parameters: they are read in f32 or in both formats, and their
+    /// gradients are f32. No other input may be one.
+    fn parameters(&self) -> ArrayVec<usize, MAX_INPUTS>;
+
     /// Bytes of scratch memory for the duration of one pass.
     fn workspace(&self, inputs: &[&TensorType], precision: Precision) -> Workspace;
 

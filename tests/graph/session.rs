@@ -1,17 +1,16 @@
 //! Sessions in f64: gradients of whole graphs, accumulation, threads, errors.
 
-use crformer::exec::cpu::CpuSession;
-use crformer::exec::{Session, Slot, Values, ValuesMut};
+use crformer::exec::{Machine, Session, Slot, Values, ValuesMut};
 use crformer::graph::{Graph, Initial, Origin};
 use crformer::op::add::Add;
 use crformer::op::contract::TensorType;
 use crformer::optim::adamw::{Decay, Rate, Update};
 
-use crate::small::{Machine, STEP, Small, draw};
+use crate::small::{Run, STEP, Small, draw};
 use crate::support::compare::{assert_close, relative_error};
 
-fn training(small: &Small) -> Machine<f64> {
-    Machine::new(small, |_| true)
+fn training(small: &Small) -> Run {
+    Run::new(&Machine::CpuInDouble, small, |_| true)
 }
 
 /// Every parameter and the input of graphs drawn at random, with tensors and weights that are used
@@ -36,7 +35,7 @@ fn gradients_of_whole_graphs() {
 
 /// The gradient, if there is one; else the loss must not depend on the tensor.
 fn read_gradient(
-    machine: &Machine<f64>,
+    machine: &Run,
     small: &Small,
     tensor: crformer::graph::TensorId,
 ) -> Option<Vec<f64>> {
@@ -92,7 +91,7 @@ fn threads_do_not_change_bits() {
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         pool.expect("a pool").install(|| {
-            let mut machine = Machine::<f32>::new(&small, |_| true);
+            let mut machine = Run::new(&Machine::Cpu, &small, |_| true);
             let mut numbers = machine.gradients();
             numbers.push(machine.loss(small.loss));
             let rates = vec![Rate { learning_rate: 0.1, decay: 0.1 }; machine.0.trained().len()];
@@ -111,14 +110,14 @@ fn a_pass_without_gradients_gives_the_same_loss() {
     for seed in 0..10 {
         let small = draw(seed, 15);
         let with = training(&small).loss(small.loss);
-        let without = Machine::<f64>::forward_only(&small).loss(small.loss);
+        let without = Run::forward_only(&Machine::CpuInDouble, &small).loss(small.loss);
         // Not to the bit: without a backward pass weights lie transposed, and products of them may
         // be summed in another order.
         assert!((with - without).abs() <= 1e-13 * with.abs(), "seed {seed}: {with}, {without}");
     }
 }
 
-const UPDATE: Update =
+pub const UPDATE: Update =
     Update { decay: Decay::Decoupled, betas: (0.9, 0.999), eps: 1e-8, step: 1, clip: 0.0 };
 
 /// Updates change exactly the wanted parameters.
@@ -128,7 +127,7 @@ fn a_frozen_parameter_stays() {
     let all = training(&small).0.trained().to_vec();
     let (frozen, rest) = all.split_first().expect("parameters");
     let name = &small.graph.get(*frozen).name;
-    let mut machine = Machine::<f64>::new(&small, |wanted| wanted != name);
+    let mut machine = Run::new(&Machine::CpuInDouble, &small, |wanted| wanted != name);
     assert_eq!(machine.0.trained(), rest);
     let before: Vec<Vec<f64>> = all.iter().map(|&t| machine.read(t, Slot::Value)).collect();
     machine.gradients();
@@ -181,10 +180,10 @@ fn wrong_exchanges_are_errors() {
     let small = draw(6, 8);
     let mut machine = training(&small);
     machine.gradients();
-    let session: &mut CpuSession<f64> = &mut machine.0;
+    let session = machine.0.as_mut();
     let find = |name: &str| small.graph.find(name).expect("a tensor of this name");
     let (inp, mask, node) = (find("inp"), find("mask"), find("node0"));
-    let write = |session: &mut CpuSession<f64>, tensor, slot, values| {
+    let write = |session: &mut dyn Session, tensor, slot, values| {
         let error = session.write(tensor, slot, values).expect_err("a wrong write");
         error.to_string()
     };
@@ -212,7 +211,7 @@ fn moments_can_be_exchanged() {
     let mut graph = Graph::new();
     let p = graph.parameter("p", [3].into(), Initial::Constant(0.0)).expect("a parameter");
     let small = Small { graph, loss: p };
-    let mut machine = Machine::<f64>::forward_only(&small);
+    let mut machine = Run::forward_only(&Machine::CpuInDouble, &small);
     let write = machine.0.write(p, Slot::FirstMoment, Values::F64(&[1.0, 2.0, 3.0]));
     assert!(write.is_err(), "nothing is trained without a backward pass");
     let small = draw(2, 12);
@@ -251,9 +250,8 @@ fn an_update_that_would_spoil_the_parameters_is_left_out() {
 #[test]
 fn longer_gradients_are_scaled_to_the_limit() {
     let small = draw(5, 12);
-    let rates = |machine: &Machine<f64>| {
-        vec![Rate { learning_rate: 0.01, decay: 0.0 }; machine.0.trained().len()]
-    };
+    let rates =
+        |machine: &Run| vec![Rate { learning_rate: 0.01, decay: 0.0 }; machine.0.trained().len()];
     let mut clipped = training(&small);
     clipped.gradients();
     let norm = clipped.all_gradients().iter().map(|g| g * g).sum::<f64>().sqrt();

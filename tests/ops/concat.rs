@@ -46,12 +46,12 @@ fn eight_inputs() {
 /// Rows that are aligned and rows that are not, more than a block of a part, one part, eight.
 #[test]
 fn on_a_device() {
-    case(0, &[[2, 3, 5], [1, 3, 5]]).check_on_device(&[]);
-    case(1, &[[2, 3, 5], [2, 1, 5], [2, 2, 5]]).check_on_device(&[]);
-    case(1, &[[33, 160], [33, 8], [33, 24]]).check_on_device(&[]);
-    case(2, &[[2, 3, 64], [2, 3, 2]]).check_on_device(&[]);
-    case(0, &[[1], [4]]).check_on_device(&[]);
-    case(1, &[[3, 2]; 8]).check_on_device(&[]);
+    case(0, &[[2, 3, 5], [1, 3, 5]]).check_on_device();
+    case(1, &[[2, 3, 5], [2, 1, 5], [2, 2, 5]]).check_on_device();
+    case(1, &[[33, 160], [33, 8], [33, 24]]).check_on_device();
+    case(2, &[[2, 3, 64], [2, 3, 2]]).check_on_device();
+    case(0, &[[1], [4]]).check_on_device();
+    case(1, &[[3, 2]; 8]).check_on_device();
 }
 
 #[test]

@@ -65,7 +65,7 @@ fn on_a_device() {
         (4, [1, 3, 4, 800]),
         (60, [1, 3, 60, 120]),
     ] {
-        case(patch, shape).check_on_device(&[]);
+        case(patch, shape).check_on_device();
     }
 }
 

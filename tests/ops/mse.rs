@@ -31,7 +31,7 @@ fn both_sides() {
 #[test]
 fn on_a_device() {
     for (rows, channels, detach_second) in [(3, 37, false), (1, 1, false), (5, 1031, true)] {
-        case(rows, channels, detach_second).check_on_device(&[]);
+        case(rows, channels, detach_second).check_on_device();
     }
 }
 

@@ -46,7 +46,7 @@ fn more_pixels_than_a_chunk() {
 #[test]
 fn on_a_device() {
     for shape in [[2, 6, 10, 3], [3, 2, 2, 1], [2, 4, 6, 48], [1, 4, 2, 129], [1, 12, 6, 96]] {
-        case(shape).check_on_device(&[]);
+        case(shape).check_on_device();
     }
 }
 

@@ -36,28 +36,27 @@ struct Results {
 const BASE: f64 = 0.25;
 
 impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
-    /// All checks on the device. `parameters` are the inputs whose gradients are f32 throughout.
+    /// All checks on the device.
     #[track_caller]
-    pub fn check_on_device(&self, parameters: &[usize]) {
-        self.check_everywhere(parameters, None);
+    pub fn check_on_device(&self) {
+        self.check_everywhere(None);
     }
 
     /// The same, with gradients that a naive version gives which rounds where the kernels do.
     #[track_caller]
     pub fn check_on_device_against(
         &self,
-        parameters: &[usize],
         naive: impl Fn(&Case<O>, &[f64], Precision) -> Vec<Option<Vec<f64>>>,
     ) {
-        self.check_everywhere(parameters, Some(&naive));
+        self.check_everywhere(Some(&naive));
     }
 
     #[track_caller]
-    fn check_everywhere(&self, parameters: &[usize], naive: Option<Naive<'_, O>>) {
+    fn check_everywhere(&self, naive: Option<Naive<'_, O>>) {
         let device = open();
         for precision in [Precision::F32, Precision::Bf16] {
             for write in [Write::Set, Write::Add] {
-                self.check_once(&device, precision, write, parameters, naive);
+                self.check_once(&device, precision, write, naive);
             }
         }
     }
@@ -68,9 +67,9 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
         device: &Device,
         precision: Precision,
         write: Write,
-        parameters: &[usize],
         naive_gradients: Option<Naive<'_, O>>,
     ) {
+        let parameters = OnCuda::parameters(&self.op);
         let format = |i: usize| if parameters.contains(&i) { Precision::F32 } else { precision };
         let round =
             |input: &Input| Input { real: rounded(&input.real, precision), ..input.clone() };
@@ -231,9 +230,24 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
 
 /// The machine, or the device that was asked for.
 fn open() -> Device {
-    let name = std::env::var("CRFORMER_TEST_DEVICE").unwrap_or_else(|_| "vm".to_owned());
+    let name = name();
     let device = name.parse::<exec::Device>().and_then(exec::Device::open);
     device.unwrap_or_else(|e| panic!("{name}: {e}")).expect("CRFORMER_TEST_DEVICE is vm or cuda:N")
+}
+
+/// The same, to make sessions; the machine watches for races.
+pub fn machine(precision: &str) -> exec::Machine {
+    let name = name();
+    let machine = name.parse().and_then(|device| exec::Machine::open(device, Some(precision)));
+    let machine = machine.unwrap_or_else(|e| panic!("{name}: {e}"));
+    if let exec::Machine::Cuda { device, .. } = &machine {
+        watch_races(device, "off");
+    }
+    machine
+}
+
+fn name() -> String {
+    std::env::var("CRFORMER_TEST_DEVICE").unwrap_or_else(|_| "vm".to_owned())
 }
 
 /// The machine refuses races; with a seed it runs warps in another order and copies as late as it may.

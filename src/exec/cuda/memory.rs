@@ -164,12 +164,27 @@ impl Memory {
 fn workspaces(graph: &Graph, precision: Precision) -> Result<Vec<[usize; 2]>> {
     let of = |node: &crate::graph::Node| {
         let types: Vec<_> = node.inputs.iter().map(|&t| graph.of(t)).collect();
-        let workspace = node.op.on_cuda().map(|op| op.workspace(&types, precision));
-        workspace.map(|w| [w.forward, w.backward]).ok_or_else(|| {
+        let wrong = |what: String| {
             let name = node.op.operation().name();
-            Error::usage(format!("{name} has no kernels yet; use --device cpu"))
-                .at(graph.get(node.out).name.as_str())
-        })
+            let at = graph.get(node.out).name.as_str();
+            Err(Error::usage(format!("{name} {what}; use --device cpu")).at(at))
+        };
+        let Some(op) = node.op.on_cuda() else { return wrong("has no kernels yet".to_owned()) };
+        let wanted = op.parameters();
+        for (i, &input) in node.inputs.iter().enumerate() {
+            let parameter = matches!(graph.get(input).origin, Origin::Parameter(_));
+            let fits = parameter == wanted.contains(&i) || graph.of(input).kind != Kind::Activation;
+            // In f32 both formats are one.
+            if precision == Precision::Bf16 && !fits {
+                let name = &graph.get(input).name;
+                return wrong(match parameter {
+                    true => format!("does not take the parameter {name} as its input {i}"),
+                    false => format!("takes a parameter as its input {i}, not {name}"),
+                });
+            }
+        }
+        let workspace = op.workspace(&types, precision);
+        Ok([workspace.forward, workspace.backward])
     };
     graph.nodes().iter().map(of).collect()
 }

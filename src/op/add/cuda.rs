@@ -1,12 +1,14 @@
 //! Sum of two tensors on a device: one kernel in each direction.
 
+use arrayvec::ArrayVec;
+
 use super::Add;
 use crate::cuda::arguments::{Arguments, Pointer};
 use crate::cuda::elementwise;
 use crate::cuda::kernels::Kernel;
 use crate::cuda::precision::Precision;
 use crate::error::Result;
-use crate::op::contract::TensorType;
+use crate::op::contract::{MAX_INPUTS, TensorType};
 use crate::op::device::{CudaBackward, CudaForward, OnCuda, Workspace};
 
 /// How often `b` is repeated, and its rows and columns.
@@ -16,6 +18,10 @@ fn extents(types: &[&TensorType]) -> [usize; 3] {
 }
 
 impl OnCuda for Add {
+    fn parameters(&self) -> ArrayVec<usize, MAX_INPUTS> {
+        ArrayVec::new()
+    }
+
     fn workspace(&self, _: &[&TensorType], _: Precision) -> Workspace {
         Workspace::default()
     }

@@ -1,12 +1,14 @@
 //! Mean of 2 x 2 pixels on a device: one kernel in each direction.
 
+use arrayvec::ArrayVec;
+
 use super::AvgPool;
 use crate::cuda::arguments::Arguments;
 use crate::cuda::elementwise;
 use crate::cuda::kernels::Kernel;
 use crate::cuda::precision::Precision;
 use crate::error::Result;
-use crate::op::contract::TensorType;
+use crate::op::contract::{MAX_INPUTS, TensorType};
 use crate::op::device::{CudaBackward, CudaForward, OnCuda, Workspace};
 
 /// Pixels of all maps, columns and channels of the smaller maps.
@@ -18,6 +20,10 @@ fn sizes(types: &[&TensorType]) -> [usize; 3] {
 }
 
 impl OnCuda for AvgPool {
+    fn parameters(&self) -> ArrayVec<usize, MAX_INPUTS> {
+        ArrayVec::new()
+    }
+
     fn workspace(&self, _: &[&TensorType], _: Precision) -> Workspace {
         Workspace::default()
     }

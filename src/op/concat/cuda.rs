@@ -1,5 +1,7 @@
 //! Concatenation on a device: one kernel in each direction moves all parts.
 
+use arrayvec::ArrayVec;
+
 use super::Concat;
 use crate::cuda::arguments::{Arguments, Layout, Pointer};
 use crate::cuda::elementwise;
@@ -45,6 +47,10 @@ impl Sizes {
 }
 
 impl OnCuda for Concat {
+    fn parameters(&self) -> ArrayVec<usize, MAX_INPUTS> {
+        ArrayVec::new()
+    }
+
     fn workspace(&self, _: &[&TensorType], _: Precision) -> Workspace {
         Workspace::default()
     }

@@ -1,11 +1,13 @@
 //! Cross-entropy on a device: one kernel in each direction, whose last blocks add up what the others found.
 
+use arrayvec::ArrayVec;
+
 use super::CrossEntropy;
 use crate::cuda::arguments::{Arguments, Layout, Pointer};
 use crate::cuda::kernels::Kernel;
 use crate::cuda::precision::Precision;
 use crate::error::{Error, Result};
-use crate::op::contract::TensorType;
+use crate::op::contract::{MAX_INPUTS, TensorType};
 use crate::op::device::{CudaBackward, CudaForward, OnCuda, TICKETS, Workspace};
 
 /// Columns of pixels of a block, and the most rows it has; the rows lie between two rows of the grid.
@@ -66,6 +68,10 @@ impl Sizes {
 }
 
 impl OnCuda for CrossEntropy {
+    fn parameters(&self) -> ArrayVec<usize, MAX_INPUTS> {
+        ArrayVec::new()
+    }
+
     fn workspace(&self, inputs: &[&TensorType], _: Precision) -> Workspace {
         let sizes = Sizes::of(inputs);
         let blocks: usize = sizes.blocks().iter().product();

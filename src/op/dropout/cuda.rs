@@ -1,15 +1,21 @@
 //! Dropout on a device: one kernel in each direction, with the random numbers of the CPU.
 
+use arrayvec::ArrayVec;
+
 use super::Dropout;
 use crate::cuda::arguments::{Arguments, Layout, Pointer};
 use crate::cuda::elementwise;
 use crate::cuda::kernels::Kernel;
 use crate::cuda::precision::Precision;
 use crate::error::Result;
-use crate::op::contract::TensorType;
+use crate::op::contract::{MAX_INPUTS, TensorType};
 use crate::op::device::{CudaBackward, CudaForward, CudaRandom, OnCuda, Workspace};
 
 impl OnCuda for Dropout {
+    fn parameters(&self) -> ArrayVec<usize, MAX_INPUTS> {
+        ArrayVec::new()
+    }
+
     fn workspace(&self, _: &[&TensorType], _: Precision) -> Workspace {
         Workspace::default()
     }

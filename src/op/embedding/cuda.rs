@@ -1,17 +1,23 @@
 //! Embedding on a device: one kernel in each direction. Tables are read in the session's precision.
 
+use arrayvec::ArrayVec;
+
 use super::Embedding;
 use crate::cuda::arguments::{Arguments, Layout, Pointer};
 use crate::cuda::kernels::Kernel;
 use crate::cuda::precision::Precision;
 use crate::error::Result;
-use crate::op::contract::TensorType;
+use crate::op::contract::{MAX_INPUTS, TensorType};
 use crate::op::device::{CudaBackward, CudaForward, OnCuda, Workspace};
 
 /// Rows of the word table that a block of the backward pass has.
 const TABLE_ROWS: usize = 32;
 
 impl OnCuda for Embedding {
+    fn parameters(&self) -> ArrayVec<usize, MAX_INPUTS> {
+        ArrayVec::from_iter([1, 2, 3])
+    }
+
     fn workspace(&self, inputs: &[&TensorType], _: Precision) -> Workspace {
         let (words, channels) = (inputs[0].shape.channels(), inputs[1].shape.channels());
         Workspace { forward: 0, backward: words * channels * size_of::<f32>() }

@@ -1,17 +1,23 @@
 //! Image patches on a device: one kernel in each direction.
 
+use arrayvec::ArrayVec;
+
 use super::ImagePatches;
 use crate::cuda::arguments::{Arguments, Layout};
 use crate::cuda::kernels::Kernel;
 use crate::cuda::precision::Precision;
 use crate::error::{Error, Result};
-use crate::op::contract::{Operation, TensorType};
+use crate::op::contract::{MAX_INPUTS, Operation, TensorType};
 use crate::op::device::{CudaBackward, CudaForward, OnCuda, Workspace};
 
 /// Bytes of a block's tile.
 const TILE: usize = 16 << 10;
 
 impl OnCuda for ImagePatches {
+    fn parameters(&self) -> ArrayVec<usize, MAX_INPUTS> {
+        ArrayVec::new()
+    }
+
     fn workspace(&self, _: &[&TensorType], _: Precision) -> Workspace {
         Workspace::default()
     }

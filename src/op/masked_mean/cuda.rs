@@ -1,11 +1,13 @@
 //! Mean over the rows that count on a device: one kernel in each direction.
 
+use arrayvec::ArrayVec;
+
 use super::MaskedMean;
 use crate::cuda::arguments::{Arguments, Layout, Pointer};
 use crate::cuda::kernels::Kernel;
 use crate::cuda::precision::Precision;
 use crate::error::Result;
-use crate::op::contract::TensorType;
+use crate::op::contract::{MAX_INPUTS, TensorType};
 use crate::op::device::{CudaBackward, CudaForward, OnCuda, Workspace};
 
 /// Columns of a block.
@@ -21,6 +23,10 @@ fn sizes(types: &[&TensorType]) -> ([usize; 3], Layout) {
 }
 
 impl OnCuda for MaskedMean {
+    fn parameters(&self) -> ArrayVec<usize, MAX_INPUTS> {
+        ArrayVec::new()
+    }
+
     fn workspace(&self, _: &[&TensorType], _: Precision) -> Workspace {
         Workspace::default()
     }

@@ -1,15 +1,21 @@
 //! Mean squared difference on a device: one kernel in each direction.
 
+use arrayvec::ArrayVec;
+
 use super::Mse;
 use crate::cuda::arguments::Arguments;
 use crate::cuda::elementwise;
 use crate::cuda::kernels::Kernel;
 use crate::cuda::precision::Precision;
 use crate::error::Result;
-use crate::op::contract::TensorType;
+use crate::op::contract::{MAX_INPUTS, TensorType};
 use crate::op::device::{CudaBackward, CudaForward, OnCuda, Workspace};
 
 impl OnCuda for Mse {
+    fn parameters(&self) -> ArrayVec<usize, MAX_INPUTS> {
+        ArrayVec::new()
+    }
+
     fn workspace(&self, inputs: &[&TensorType], precision: Precision) -> Workspace {
         let blocks = elementwise::blocks(inputs[0].shape.len(), precision);
         Workspace { forward: blocks * size_of::<f32>(), backward: 0 }

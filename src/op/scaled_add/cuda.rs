@@ -1,15 +1,21 @@
 //! Sum with a learned scale on a device: one kernel in each direction.
 
+use arrayvec::ArrayVec;
+
 use super::ScaledAdd;
 use crate::cuda::arguments::Arguments;
 use crate::cuda::elementwise;
 use crate::cuda::kernels::Kernel;
 use crate::cuda::precision::Precision;
 use crate::error::Result;
-use crate::op::contract::TensorType;
+use crate::op::contract::{MAX_INPUTS, TensorType};
 use crate::op::device::{CudaBackward, CudaForward, OnCuda, Workspace};
 
 impl OnCuda for ScaledAdd {
+    fn parameters(&self) -> ArrayVec<usize, MAX_INPUTS> {
+        ArrayVec::from_iter([0])
+    }
+
     fn workspace(&self, inputs: &[&TensorType], precision: Precision) -> Workspace {
         let blocks = elementwise::blocks(inputs[1].shape.len(), precision);
         Workspace { forward: 0, backward: blocks * size_of::<f32>() }

@@ -1,15 +1,21 @@
 //! A part of an axis on a device: one kernel in each direction.
 
+use arrayvec::ArrayVec;
+
 use super::Slice;
 use crate::cuda::arguments::Arguments;
 use crate::cuda::elementwise;
 use crate::cuda::kernels::Kernel;
 use crate::cuda::precision::Precision;
 use crate::error::Result;
-use crate::op::contract::TensorType;
+use crate::op::contract::{MAX_INPUTS, TensorType};
 use crate::op::device::{CudaBackward, CudaForward, OnCuda, Workspace};
 
 impl OnCuda for Slice {
+    fn parameters(&self) -> ArrayVec<usize, MAX_INPUTS> {
+        ArrayVec::new()
+    }
+
     fn workspace(&self, _: &[&TensorType], _: Precision) -> Workspace {
         Workspace::default()
     }

@@ -1,11 +1,13 @@
 //! Transposition on a device: one kernel in each direction.
 
+use arrayvec::ArrayVec;
+
 use super::Transpose;
 use crate::cuda::arguments::{Arguments, Layout};
 use crate::cuda::kernels::Kernel;
 use crate::cuda::precision::Precision;
 use crate::error::Result;
-use crate::op::contract::TensorType;
+use crate::op::contract::{MAX_INPUTS, TensorType};
 use crate::op::device::{CudaBackward, CudaForward, OnCuda, Workspace};
 
 /// Sides of a block's tile.
@@ -38,6 +40,10 @@ impl Matrices {
 }
 
 impl OnCuda for Transpose {
+    fn parameters(&self) -> ArrayVec<usize, MAX_INPUTS> {
+        ArrayVec::new()
+    }
+
     fn workspace(&self, _: &[&TensorType], _: Precision) -> Workspace {
         Workspace::default()
     }

@@ -1,5 +1,7 @@
 //! Weighted sum of scalars on a device: one kernel of one thread in each direction, the same in every precision.
 
+use arrayvec::ArrayVec;
+
 use super::WeightedSum;
 use crate::cuda::arguments::{Arguments, Layout, Pointer};
 use crate::cuda::kernels::Kernel;
@@ -9,6 +11,10 @@ use crate::op::contract::{MAX_INPUTS, TensorType};
 use crate::op::device::{CudaBackward, CudaForward, OnCuda, Workspace};
 
 impl OnCuda for WeightedSum {
+    fn parameters(&self) -> ArrayVec<usize, MAX_INPUTS> {
+        ArrayVec::new()
+    }
+
     fn workspace(&self, _: &[&TensorType], _: Precision) -> Workspace {
         Workspace::default()
     }
