@@ -43,7 +43,7 @@ template <typename T, int WIDTH, bool STAGED> struct Source {
 
   // Pixels are permuted so that lanes with every other pixel, as with every one, meet in no bank.
   static __device__ int slot(int pixel, int vector) {
-    return (pixel ^ (pixel / 4 % 2)) * SLOT<T> + vector * WIDTH;
+    return (pixel ^ (pixel >> 2 & 1)) * SLOT<T> + vector * WIDTH;
   }
 
   __device__ Source(const T *from_, const Task &task, int pixels) : from(from_), channels(task.channels) {
@@ -106,12 +106,9 @@ __device__ inline void forward_rows(const T *inp, T *out, const Task &task, cons
       source.get(first + right, vector, b);
       source.get(second + left, vector, c);
       source.get(second + right, vector, d);
+      const float of_b = (1.0f - in_y) * in_x, of_a = 1.0f - in_y - of_b, of_d = in_y * in_x, of_c = in_y - of_d;
 #pragma unroll
-      for (int i = 0; i < WIDTH; ++i) {
-        a[i] = (1.0f - in_y) * a[i] + in_y * c[i];
-        b[i] = (1.0f - in_y) * b[i] + in_y * d[i];
-        a[i] = (1.0f - in_x) * a[i] + in_x * b[i];
-      }
+      for (int i = 0; i < WIDTH; ++i) a[i] = of_a * a[i] + of_b * b[i] + of_c * c[i] + of_d * d[i];
       store(to + (static_cast<size_t>(y) * across.outputs + x) * task.channels + vector * WIDTH, a);
     }
   });
