@@ -226,7 +226,7 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
 }
 
 /// The machine, or the device that was asked for.
-fn open() -> Device {
+pub fn open() -> Device {
     let name = std::env::var("CRFORMER_TEST_DEVICE").unwrap_or_else(|_| "vm".to_owned());
     let device = name.parse::<exec::Device>().and_then(exec::Device::open);
     device.unwrap_or_else(|e| panic!("{name}: {e}")).expect("CRFORMER_TEST_DEVICE is vm or cuda:N")
@@ -256,7 +256,7 @@ pub fn rounded(values: &[f64], precision: Precision) -> Vec<f64> {
         .collect()
 }
 
-fn bytes(values: &[f64], precision: Precision) -> Vec<u8> {
+pub fn bytes(values: &[f64], precision: Precision) -> Vec<u8> {
     values
         .iter()
         .flat_map(|&x| match precision {
@@ -266,13 +266,13 @@ fn bytes(values: &[f64], precision: Precision) -> Vec<u8> {
         .collect()
 }
 
-fn filled(device: &Device, bytes: &[u8]) -> Buffer {
+pub fn filled(device: &Device, bytes: &[u8]) -> Buffer {
     let mut buffer = device.allocate(bytes.len()).expect("memory");
     device.upload(&mut buffer, bytes).expect("uploaded");
     buffer
 }
 
-fn read(device: &Device, buffer: &Buffer, len: usize, precision: Precision) -> Vec<f64> {
+pub fn read(device: &Device, buffer: &Buffer, len: usize, precision: Precision) -> Vec<f64> {
     let mut bytes = vec![0u8; len * precision.bytes()];
     device.download(buffer, &mut bytes).unwrap_or_else(|e| panic!("{e}"));
     match precision {
