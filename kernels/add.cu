@@ -32,8 +32,7 @@ struct Samples {
 };
 
 template <typename T>
-__device__ inline void forward(const T *a, const T *b, T *out,
-                               const Samples samples, bool relu) {
+__device__ inline void forward(const T *a, const T *b, T *out, const Samples samples, bool relu) {
   const bool whole = samples.aligned_in(a) && samples.aligned_in(b) && samples.aligned_in(out);
   each_element<T>(samples.period, whole, [&](auto width, size_t at) {
     constexpr int WIDTH = decltype(width)::value;
@@ -61,8 +60,8 @@ __device__ inline void forward(const T *a, const T *b, T *out,
 
 // Either gradient may be null; they may be one, for the sum of a tensor with itself.
 template <typename T>
-__device__ inline void backward(const T *dout, const T *b, T *da, T *db,
-                                const Samples samples, bool relu, bool add_a, bool add_b) {
+__device__ inline void backward(const T *dout, const T *b, T *da, T *db, const Samples samples, bool relu,
+                                bool add_a, bool add_b) {
   const bool whole = samples.aligned_in(dout) && samples.aligned_in(b) && samples.aligned_in(da) &&
                      samples.aligned_in(db);
   each_element<T>(samples.period, whole, [&](auto width, size_t at) {

@@ -2,7 +2,7 @@
 //
 // A thread has two vectors of the smaller map, or every 256th number where pixels are not aligned, and the four
 // of the larger one that belong to each: everything is read and written once. No shared memory.
-// Limit: fewer than 2^32 numbers.
+// Limit: fewer than 2^31 numbers.
 
 #include "common/elementwise.cuh"
 

@@ -2,7 +2,7 @@
 //
 // Extents from the axis on make a row, so parts are columns of the result. One launch moves all parts: the first
 // blocks have the first part, and so on; a thread has one vector of a part, or every 256th number where rows are
-// not aligned. No shared memory. Limit: fewer than 2^32 numbers.
+// not aligned. No shared memory. Limit: fewer than 2^31 numbers.
 
 #include "common/elementwise.cuh"
 #include "common/inputs.cuh"

@@ -2,7 +2,7 @@
 //
 // A thread has one vector (two where samples are dropped), or every 256th number where tensors are not aligned,
 // and draws the random words for it: nothing is kept between the directions. What is dropped with its whole sample
-// is not read. No shared memory. Limit: fewer than 2^32 numbers where samples are dropped.
+// is not read. No shared memory. Limit: fewer than 2^31 numbers where samples are dropped.
 
 #include "common/elementwise.cuh"
 #include "common/random.cuh"

@@ -6,9 +6,9 @@
 // result is written in vectors. What is not aligned moves number by number.
 // Limits: patches of up to 4096 pixels a side, fewer than 2^31 blocks.
 
-#include "common/vector.cuh"
+#include "common/elementwise.cuh"
 
-constexpr int THREADS = 256;
+constexpr int THREADS = ELEMENT_THREADS;
 constexpr int TILE_BYTES = 16384;
 
 // Sizes, and which patches and lines of them a block has. A line is a row of one channel of a patch.
@@ -68,47 +68,33 @@ struct Tile {
   }
 };
 
-template <typename T, int WIDTH> __device__ inline void copy(const T *from, T *to) {
-  *reinterpret_cast<typename Packed<T, WIDTH>::Whole *>(to) = load_packed<T, WIDTH>(from).word;
-}
-
 template <typename T> __device__ inline void forward(const T *image, T *out, const Tile task) {
   __shared__ alignas(16) char bytes[TILE_BYTES];
   T *const tile = reinterpret_cast<T *>(bytes);
   if (task.whole_in_picture<FOUR>(image))
-    task.each_in_picture<FOUR, 4>([&](int at, size_t place) { copy<T, FOUR>(image + place, tile + at); });
+    task.each_in_picture<FOUR, 4>([&](int at, size_t place) { copy<T, FOUR>(image + place, tile + at, false); });
   else
-    task.each_in_picture<1, 1>([&](int at, size_t place) { copy<T, 1>(image + place, tile + at); });
+    task.each_in_picture<1, 1>([&](int at, size_t place) { copy<T, 1>(image + place, tile + at, false); });
   __syncthreads();
   if (task.whole_in_result<WIDEST<T>>(out))
-    task.each_in_result<WIDEST<T>>([&](int at, size_t place) { copy<T, WIDEST<T>>(tile + at, out + place); });
+    task.each_in_result<WIDEST<T>>([&](int at, size_t place) { copy<T, WIDEST<T>>(tile + at, out + place, false); });
   else
-    task.each_in_result<1>([&](int at, size_t place) { copy<T, 1>(tile + at, out + place); });
+    task.each_in_result<1>([&](int at, size_t place) { copy<T, 1>(tile + at, out + place, false); });
 }
 
 template <typename T> __device__ inline void backward(const T *dout, T *dimage, const Tile task, bool add) {
   __shared__ alignas(16) char bytes[TILE_BYTES];
   T *const tile = reinterpret_cast<T *>(bytes);
   if (task.whole_in_result<WIDEST<T>>(dout))
-    task.each_in_result<WIDEST<T>>([&](int at, size_t place) { copy<T, WIDEST<T>>(dout + place, tile + at); });
+    task.each_in_result<WIDEST<T>>([&](int at, size_t place) { copy<T, WIDEST<T>>(dout + place, tile + at, false); });
   else
-    task.each_in_result<1>([&](int at, size_t place) { copy<T, 1>(dout + place, tile + at); });
+    task.each_in_result<1>([&](int at, size_t place) { copy<T, 1>(dout + place, tile + at, false); });
   __syncthreads();
   // forward: out[b, y, x, (c, i, j)] = image[b, c, y p + i, x p + j]
-  const auto put_back = [&](auto &values, int at, size_t place) {
-    load<T>(tile + at, values);
-    put(dimage + place, values, add);
-  };
   if (task.whole_in_picture<FOUR>(dimage))
-    task.each_in_picture<FOUR, 4>([&](int at, size_t place) {
-      float values[FOUR];
-      put_back(values, at, place);
-    });
+    task.each_in_picture<FOUR, 4>([&](int at, size_t place) { copy<T, FOUR>(tile + at, dimage + place, add); });
   else
-    task.each_in_picture<1, 1>([&](int at, size_t place) {
-      float values[1];
-      put_back(values, at, place);
-    });
+    task.each_in_picture<1, 1>([&](int at, size_t place) { copy<T, 1>(tile + at, dimage + place, add); });
 }
 
 // Blocks have at most `patches_most` patches and `lines_most` lines of them, together at most 16 KB.

@@ -1,7 +1,7 @@
 // Neighbours of a map side by side, forward and backward (src/op/patch_merging/mod.rs).
 //
 // A thread moves two vectors of pixels in the order of the larger map, or every 256th number where pixels are not
-// aligned. No shared memory. Limit: fewer than 2^32 numbers.
+// aligned. No shared memory. Limit: fewer than 2^31 numbers.
 
 #include "common/elementwise.cuh"
 

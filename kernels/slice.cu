@@ -2,7 +2,7 @@
 //
 // Extents from the axis on make a row, so the part is some of its columns. A thread has two vectors, or every
 // 256th number where rows are not aligned: of the part forward and where backward adds, of whole rows where it
-// sets and what is beside the part becomes 0. No shared memory. Limit: fewer than 2^32 numbers.
+// sets and what is beside the part becomes 0. No shared memory. Limit: fewer than 2^31 numbers.
 
 #include "common/elementwise.cuh"
 

@@ -2,7 +2,7 @@
 //
 // A block of 256 threads has 256 times as many neighbouring numbers as an access of 128 bits moves; a thread has
 // one such vector of them, or, where they are not aligned, every 256th number. So the launch need not know which.
-// Limit: fewer than 2^32 numbers where rows are asked for.
+// Limit: fewer than 2^31 numbers where rows are gone through.
 #pragma once
 
 #include "vector.cuh"
@@ -47,7 +47,7 @@ template <typename T, typename Visit>
 __device__ inline void each_in_rows(int rows, int columns, bool whole, unsigned block, Visit visit) {
   constexpr int WIDTH = WIDEST<T>;
   const unsigned count = static_cast<unsigned>(rows) * columns;
-  unsigned at = block * (whole ? ROWS_TILE<T> / WIDTH : ROWS_TILE<T>)+threadIdx.x;
+  unsigned at = block * (whole ? ROWS_TILE<T> / WIDTH : ROWS_TILE<T>) + threadIdx.x;
   if (whole) {
     const unsigned vectors = columns / WIDTH;
 #pragma unroll 1

@@ -23,9 +23,9 @@ pub fn elements(numbers: usize, precision: Precision) -> Layout {
 /// Blocks for rows of `numbers` numbers in all.
 ///
 /// # Panics
-/// They are 2^32 or more: the operation has to check that beforehand.
+/// They are 2^31 or more: the operation has to check that beforehand.
 pub fn blocks_of_rows(numbers: usize, precision: Precision) -> usize {
-    assert!(u32::try_from(numbers).is_ok(), "extents are checked when the graph is built");
+    assert!(i32::try_from(numbers).is_ok(), "extents are checked when the graph is built");
     numbers.div_ceil(ROWS_VECTORS * THREADS * VECTOR_BYTES / precision.bytes())
 }
 

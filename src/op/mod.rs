@@ -102,6 +102,7 @@ impl Op {
             Op::MaskedMean(operation) => Some(operation),
             Op::Mse(operation) => Some(operation),
             Op::PatchMerging(operation) => Some(operation),
+            Op::Resize(operation) => Some(operation),
             Op::ScaledAdd(operation) => Some(operation),
             Op::Slice(operation) => Some(operation),
             Op::Transpose(operation) => Some(operation),

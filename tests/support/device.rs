@@ -164,7 +164,9 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
             (0..working.len()).map(|i| if reads(i) { pointers(i) } else { nothing }).collect()
         };
         let tickets = filled(device, &[0; TICKETS * size_of::<u32>()]);
-        let ((seed, stream), step) = (self.random.seed_and_stream(), filled(device, &[0; 8]));
+        let (seed, stream) = self.random.seed_and_stream();
+        let (step, node) =
+            (filled(device, &(stream >> 20).to_le_bytes()), stream as usize & 0xf_ffff);
         let blank = |of: &TensorType| {
             device.allocate(of.shape.len() * stored(of, precision).bytes()).expect("memory")
         };
@@ -181,7 +183,7 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
             kept: kept.iter().map(Buffer::pointer).collect(),
             workspace: workspace.pointer(),
             tickets: tickets.pointer(),
-            random: CudaRandom { seed, node: stream as usize, step: step.pointer() },
+            random: CudaRandom { seed, node, step: step.pointer() },
         };
         OnCuda::forward(&self.op, &pass).unwrap_or_else(|e| panic!("{}: {e}", self.name));
         let dout = upload(dout, stored(&signature.out, precision));
@@ -210,7 +212,7 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
                 .collect(),
             workspace: workspace.pointer(),
             tickets: tickets.pointer(),
-            random: CudaRandom { seed, node: stream as usize, step: step.pointer() },
+            random: CudaRandom { seed, node, step: step.pointer() },
         };
         OnCuda::backward(&self.op, &pass).unwrap_or_else(|e| panic!("{}: {e}", self.name));
         let mut left = [0; TICKETS * size_of::<u32>()];
@@ -229,7 +231,7 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
 }
 
 /// The machine, or the device that was asked for.
-fn open() -> Device {
+pub fn open() -> Device {
     let name = name();
     let device = name.parse::<exec::Device>().and_then(exec::Device::open);
     device.unwrap_or_else(|e| panic!("{name}: {e}")).expect("CRFORMER_TEST_DEVICE is vm or cuda:N")
@@ -274,7 +276,7 @@ pub fn rounded(values: &[f64], precision: Precision) -> Vec<f64> {
         .collect()
 }
 
-fn bytes(values: &[f64], precision: Precision) -> Vec<u8> {
+pub fn bytes(values: &[f64], precision: Precision) -> Vec<u8> {
     values
         .iter()
         .flat_map(|&x| match precision {
@@ -284,13 +286,13 @@ fn bytes(values: &[f64], precision: Precision) -> Vec<u8> {
         .collect()
 }
 
-fn filled(device: &Device, bytes: &[u8]) -> Buffer {
+pub fn filled(device: &Device, bytes: &[u8]) -> Buffer {
     let buffer = device.allocate(bytes.len()).expect("memory");
     device.upload(&buffer, 0, bytes).expect("uploaded");
     buffer
 }
 
-fn read(device: &Device, buffer: &Buffer, len: usize, precision: Precision) -> Vec<f64> {
+pub fn read(device: &Device, buffer: &Buffer, len: usize, precision: Precision) -> Vec<f64> {
     let mut bytes = vec![0u8; len * precision.bytes()];
     device.download(buffer, 0, &mut bytes).unwrap_or_else(|e| panic!("{e}"));
     match precision {
