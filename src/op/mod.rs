@@ -90,6 +90,7 @@ impl Op {
     /// Its two directions on CUDA devices; `None` as long as it has no kernels.
     pub fn on_cuda(&self) -> Option<&dyn OnCuda> {
         match self {
+            Op::Conv(operation) => Some(operation),
             Op::CrossEntropy(operation) => Some(operation),
             Op::Embedding(operation) => Some(operation),
             Op::LayerNorm(operation) => Some(operation),
