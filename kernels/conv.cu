@@ -26,8 +26,9 @@ template <typename Tile, int VECTOR, Lies LIES, typename Finish>
 __device__ inline void product(const bf16 *map_data, const bf16 *second, const Map &map, const GemmTask &task,
                                char *shared, unsigned *table, Finish finish) {
   TapLoader<bf16, VECTOR, SIDE, LIES, THREADS> a(map_data, map, table, task);
-  gemm_bf16::Loader<Tile::COLUMNS, LIES, THREADS> b(second, task.columns, task.depth, task.column,
-                                                    task.begin);
+  // Packed weights are whole.
+  gemm_bf16::Loader<Tile::COLUMNS, LIES, THREADS, LIES == Lies::BY_DEPTH> b(second, task.columns, task.depth,
+                                                                            task.column, task.begin);
   gemm_bf16::product<Tile, LIES, LIES>(a, b, shared, task, finish);
 }
 template <typename Tile, int VECTOR, Lies LIES, typename Finish>
@@ -49,6 +50,19 @@ __device__ inline void product(const T *map_data, const T *second, const Map &ma
     product<Narrow, VECTOR, LIES>(map_data, second, map, task, shared, table, finish);
   else
     product<Square<SIDE>, VECTOR, LIES>(map_data, second, map, task, shared, table, finish);
+}
+
+// Sets two neighbouring numbers, or adds to them.
+__device__ inline void put_two(float *at, float low, float high, bool add) {
+  float2 *const both = reinterpret_cast<float2 *>(at);
+  const float2 old = add ? *both : make_float2(0.0f, 0.0f);
+  *both = make_float2(old.x + low, old.y + high);
+}
+__device__ inline void put_two(bf16 *at, float low, float high, bool add) {
+  unsigned *const both = reinterpret_cast<unsigned *>(at);
+  float old_low = 0.0f, old_high = 0.0f;
+  if (add) unpack_pair(*both, old_low, old_high);
+  *both = pack_pair(old_low + low, old_high + high);
 }
 
 // A result [rows, columns] that is set or added to, after the bias if there is one. Where the grid has parts
@@ -81,8 +95,14 @@ template <typename T> struct Result {
 #pragma unroll
       for (int i = 0; i < FOUR; ++i) values[i] += more[i];
     }
-    put_four(to + static_cast<size_t>(row) * columns + column, count,
-             count == FOUR && aligned<FOUR>(to, columns), values, add);
+    T *const at = to + static_cast<size_t>(row) * columns + column;
+    const bool whole = count == FOUR && aligned<FOUR>(to, columns);
+    if (whole || !aligned<2>(to, columns)) {
+      put_four(at, count, whole, values, add);
+    } else { // half as many accesses as of single numbers
+      put_two(at, values[0], values[1], add);
+      if (count == FOUR) put_two(at + 2, values[2], values[3], add);
+    }
   }
 
   // The last block of a tile adds its parts.

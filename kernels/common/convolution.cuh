@@ -142,22 +142,29 @@ template <typename T, int VECTOR, int SIDE, Lies LIES, int THREADS> struct TapLo
 
   // Finds where the next step's numbers are.
   __device__ void aim() {
-    const int at = place.tap(), channel = place.channel(at), i = __umulhi(at, inverse),
-              j = at - i * map.kernel;
-    const int half = map.kernel / 2;
+    const int at = place.tap(), channel = place.channel(at), half = map.kernel / 2;
+    const int i = __umulhi(at, inverse), j = at - i * map.kernel;
     left = map.channels - channel;
     tap = place.width > 0 && left > 0 ? 1u << i | 0x10000u << j : EVERYTHING;
-    const long long shifted = static_cast<long long>(i - half) * map.width + j - half + pixel + line;
-    from = data + shifted * map.channels + channel;
+    const int shifted = pixel + line + (i - half) * map.width + j - half;
+    from = data + (static_cast<long long>(shifted) * map.channels + channel);
   }
 
   __device__ void next(void *to_) {
     char *const to = static_cast<char *>(to_);
     const unsigned *const is_outside = table + (BY_DEPTH ? line : pixel % TABLE + line);
+    bool inside[LINES / BETWEEN]; // all of them, before the first copy
 #pragma unroll
-    for (int l = 0; l < LINES; l += BETWEEN)
-      copy(to + To::further(offset, l), from + static_cast<size_t>(l) * stride,
-           (is_outside[l] & tap) == 0);
+    for (int l = 0; l < LINES; l += BETWEEN) inside[l / BETWEEN] = (is_outside[l] & tap) == 0;
+    if (whole)
+      each_line([&](int l, const T *at) {
+        copy_near<BYTES>(to + To::further(offset, l), at, inside[l / BETWEEN]);
+      });
+    else if constexpr (BYTES == 16)
+      each_line([&](int l, const T *at) {
+        *reinterpret_cast<uint4 *>(to + To::further(offset, l)) =
+            gemm_bf16::guarded(at, inside[l / BETWEEN] ? min(left, VECTOR) : 0);
+      });
     if (BY_DEPTH) {
       place.move(map, To::STEP);
       aim();
@@ -167,11 +174,8 @@ template <typename T, int VECTOR, int SIDE, Lies LIES, int THREADS> struct TapLo
     }
   }
 
-  // VECTOR numbers, or as many of them as there are.
-  __device__ void copy(char *to, const T *at, bool inside) const {
-    if (whole)
-      copy_near<BYTES>(to, at, inside);
-    else if constexpr (BYTES == 16)
-      *reinterpret_cast<uint4 *>(to) = gemm_bf16::guarded(at, inside ? min(left, VECTOR) : 0);
+  template <typename Visit> __device__ void each_line(Visit visit) const {
+#pragma unroll
+    for (int l = 0; l < LINES; l += BETWEEN) visit(l, from + static_cast<size_t>(l) * stride);
   }
 };

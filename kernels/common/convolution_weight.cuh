@@ -64,45 +64,47 @@ __device__ inline void pack_weight(const T *weight, T *packed, int outputs, int 
   }
 }
 
-// The sum over the parts of a number that lies `apart` in each, in their order.
-__device__ inline float sum_of_parts(const float *partial, size_t apart, int parts) {
-  float sum = 0.0f;
-#pragma unroll 4
-  for (int part = 0; part < parts; ++part) sum += partial[part * apart];
-  return sum;
-}
-
-// dweight [outputs, channels, taps] and dbias [outputs] (+)= the sums of `partial` [parts, the channels'
-// depth, and the bias, outputs]; null for what is not wanted. Grid: (ceil(channels / 8), ceil(outputs / 32)).
+// dweight [outputs, channels, taps] and dbias [outputs] (+)= the sums of `partial` [parts, the channels' depth
+// and the bias, outputs]; null for what is not wanted. A warp sums a channel of 32 outputs, nine taps at once.
+// Grid: (ceil(channels / 8), ceil(outputs / 32)).
 __device__ inline void sum_weight(const float *partial, float *dweight, float *dbias, int parts, int outputs,
                                   int channels, int taps, bool add, bool add_bias) {
-  constexpr int CHANNELS = 8;
+  constexpr int CHANNELS = WEIGHT_THREADS / WARP;
   __shared__ float tile[WARP][CHANNELS * TAPS + 1];
-  const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP, warps = WEIGHT_THREADS / WARP;
+  const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
   const int filled = (channels + 7) / 8 * 8, first = blockIdx.x * CHANNELS, first_output = blockIdx.y * WARP;
-  const int output = first_output + lane;
-  const int number = number_of(first, 0, filled, taps), width = min(filled - first / GROUP * GROUP, GROUP);
+  const int output = first_output + lane, width = min(filled - first / GROUP * GROUP, GROUP);
   const size_t apart = (static_cast<size_t>(filled) * taps + 1) * outputs;
+  const float *const from = partial + static_cast<size_t>(number_of(first + warp, 0, filled, taps)) * outputs;
   if (dbias != nullptr && blockIdx.x == 0 && warp == 0 && output < outputs) {
-    const float sum[1] = {sum_of_parts(partial + apart - outputs + output, apart, parts)};
+    float sum[1] = {0.0f};
+    for (int part = 0; part < parts; ++part) sum[0] += partial[(part + 1) * apart - outputs + output];
     put(dbias + output, sum, add_bias);
   }
   if (dweight == nullptr) return;
   for (int first_tap = 0; first_tap < taps; first_tap += TAPS) {
-    __syncthreads();
-    for (int n = warp; n < CHANNELS * TAPS; n += warps) {
-      const int channel = n % CHANNELS, tap = first_tap + n / CHANNELS;
-      if (output < outputs && tap < taps)
-        tile[lane][channel * TAPS + n / CHANNELS] = sum_of_parts(
-            partial + static_cast<size_t>(number + tap * width + channel) * outputs + output, apart, parts);
+    float sums[TAPS] = {};
+    if (output < outputs) {
+#pragma unroll 1
+      for (int part = 0; part < parts; ++part) {
+        const float *const of_part = from + part * apart + output;
+#pragma unroll
+        for (int t = 0; t < TAPS; ++t)
+          if (first_tap + t < taps) sums[t] += of_part[static_cast<size_t>(first_tap + t) * width * outputs];
+      }
     }
+    __syncthreads(); // the taps before these are out
+#pragma unroll
+    for (int t = 0; t < TAPS; ++t) tile[lane][warp * TAPS + t] = sums[t];
     __syncthreads();
-    for (int o = warp; o < WARP && first_output + o < outputs; o += warps)
+    for (int o = warp; o < WARP && first_output + o < outputs; o += CHANNELS) {
+#pragma unroll
       for (int n = lane; n < CHANNELS * TAPS; n += WARP) {
         const int channel = first + n / TAPS, tap = first_tap + n % TAPS;
         const float sum[1] = {tile[o][n]};
         if (channel < channels && tap < taps)
           put(dweight + (static_cast<size_t>(first_output + o) * channels + channel) * taps + tap, sum, add);
       }
+    }
   }
 }

@@ -50,7 +50,8 @@ __device__ inline uint4 guarded(const bf16 *from, int count) {
 }
 
 // Brings an operand into shared memory, step by step: a thread of THREADS one chunk of every BETWEEN-th line.
-template <int SIDE, Lies LIES, int THREADS> struct Loader {
+// WHOLE says that its lines begin where 16 bytes do.
+template <int SIDE, Lies LIES, int THREADS, bool WHOLE = false> struct Loader {
   using Place = Step<SIDE, LIES>;
   static constexpr bool BY_DEPTH = LIES == Lies::BY_DEPTH;
   static constexpr int BETWEEN = THREADS / Place::CHUNKS;
@@ -62,7 +63,7 @@ template <int SIDE, Lies LIES, int THREADS> struct Loader {
   bool whole;
 
   __device__ Loader(const bf16 *data, int others, int depth, int other, int begin)
-      : length(BY_DEPTH ? depth : others), whole(aligned<CHUNK>(data, length)) {
+      : length(BY_DEPTH ? depth : others), whole(WHOLE || aligned<CHUNK>(data, length)) {
     const int line = (BY_DEPTH ? other : begin) + threadIdx.x / Place::CHUNKS;
     const int column = (BY_DEPTH ? begin : other) + threadIdx.x % Place::CHUNKS * CHUNK;
     lines = (BY_DEPTH ? others : depth) - line, count = length - column;
