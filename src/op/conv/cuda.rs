@@ -120,7 +120,9 @@ impl Sizes {
     /// Which of a product's kernels reads `map` with `channels`: two numbers at once where lines are not
     /// multiples of 16 bytes, but of four.
     fn choose(&self, map: Pointer, channels: usize, kernels: [Kernel; 3]) -> Kernel {
-        let multiples = |numbers: usize, bytes: u64| channels % numbers == 0 && map.0 % bytes == 0;
+        let multiples = |numbers: usize, bytes: u64| {
+            channels.is_multiple_of(numbers) && map.0.is_multiple_of(bytes)
+        };
         let [f32, bf16, pairs] = kernels;
         match self.precision {
             Precision::F32 => f32,
