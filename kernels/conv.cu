@@ -5,7 +5,8 @@
 // tensor cores with 50 KB of shared memory, in f32 with 35 KB. Weights are packed beforehand as the products
 // read them. Where a result has too few tiles, blocks share the sum of one, and the last of them adds their
 // parts in order.
-// Limits: pixels, channels and outputs from 1 to 2^30, kernels to 15 wide, 65535 tiles; any alignment.
+// Limits: pixels, channels and outputs from 1 to 2^30, kernels to 15 wide, 65535 tiles of rows; any
+// alignment.
 
 #include "common/convolution.cuh"
 #include "common/convolution_weight.cuh"

@@ -7,7 +7,7 @@
 constexpr int WEIGHT_THREADS = 256;
 constexpr int TAPS = 9; // that a tile has at once
 
-// Lies the numbers of one tap from group.. of `map` filled channels on: the number of the depth.
+// The number of a channel's tap in the depth, of `filled` channels.
 __device__ inline int number_of(int channel, int tap, int filled, int taps) {
   const int group = channel / GROUP * GROUP;
   return group * taps + tap * min(filled - group, GROUP) + channel - group;
