@@ -1,0 +1,16 @@
+// Window attention, forward and backward (equations: src/op/window_attention/mod.rs).
+#include "window_attention/forward.cuh"
+
+#define FORWARD(D, T)                                                                                        \
+  (const T *qkv, const T *qkv_bias, const float *table, T *out, float *lse, int batch, int height,          \
+   int width, int heads, int head_dim, int window, int shift, int tiles, int blocks) {                       \
+    forward<T, D>(qkv, qkv_bias, table, out, lse,                                                            \
+                  Map{batch, height, width, heads, head_dim, window, shift}, tiles, blocks);                 \
+  }
+
+extern "C" __global__ __launch_bounds__(256) void window_attention_forward_16_bf16 FORWARD(16, bf16)
+extern "C" __global__ __launch_bounds__(256) void window_attention_forward_32_bf16 FORWARD(32, bf16)
+extern "C" __global__ __launch_bounds__(320) void window_attention_forward_64_bf16 FORWARD(64, bf16)
+extern "C" __global__ __launch_bounds__(256) void window_attention_forward_16_f32 FORWARD(16, float)
+extern "C" __global__ __launch_bounds__(256) void window_attention_forward_32_f32 FORWARD(32, float)
+extern "C" __global__ __launch_bounds__(320) void window_attention_forward_64_f32 FORWARD(64, float)
