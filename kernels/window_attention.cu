@@ -2,15 +2,15 @@
 #include "window_attention/forward.cuh"
 
 #define FORWARD(D, T)                                                                                        \
-  (const T *qkv, const T *qkv_bias, const float *table, T *out, float *lse, int batch, int height,          \
-   int width, int heads, int head_dim, int window, int shift, int tiles, int blocks) {                       \
+  (const T *qkv, const T *qkv_bias, const float *table, T *out, float *lse, int height, int width,          \
+   int windows_down, int windows_across, int heads, int head_dim, int window, int shift, int share, int more,  \
+   int tiles) {                                                                                              \
     forward<T, D>(qkv, qkv_bias, table, out, lse,                                                            \
-                  Map{batch, height, width, heads, head_dim, window, shift}, tiles, blocks);                 \
+                  Map{height, width, windows_down, windows_across, heads, head_dim, window, shift, share, more, tiles}); \
   }
 
-extern "C" __global__ __launch_bounds__(256) void window_attention_forward_16_bf16 FORWARD(16, bf16)
-extern "C" __global__ __launch_bounds__(256) void window_attention_forward_32_bf16 FORWARD(32, bf16)
-extern "C" __global__ __launch_bounds__(320) void window_attention_forward_64_bf16 FORWARD(64, bf16)
-extern "C" __global__ __launch_bounds__(256) void window_attention_forward_16_f32 FORWARD(16, float)
-extern "C" __global__ __launch_bounds__(256) void window_attention_forward_32_f32 FORWARD(32, float)
-extern "C" __global__ __launch_bounds__(320) void window_attention_forward_64_f32 FORWARD(64, float)
+extern "C" __global__ __launch_bounds__(160, 2) void window_attention_forward_16_bf16 FORWARD(16, bf16)
+extern "C" __global__ __launch_bounds__(160, 2) void window_attention_forward_32_bf16 FORWARD(32, bf16)
+extern "C" __global__ __launch_bounds__(320, 1) void window_attention_forward_64_bf16 FORWARD(64, bf16)
+extern "C" __global__ __launch_bounds__(320, 1) void window_attention_forward_32_f32 FORWARD(32, float)
+extern "C" __global__ __launch_bounds__(320, 1) void window_attention_forward_64_f32 FORWARD(64, float)

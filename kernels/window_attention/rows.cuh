@@ -2,7 +2,6 @@
 #pragma once
 
 #include "../common/mma.cuh"
-#include "../common/reduce.cuh"
 #include "../common/vector.cuh"
 #include "windows.cuh"
 
@@ -36,33 +35,35 @@ template <typename T, int D> struct Rows {
 // One head's numbers in a map [B, H, W, stride].
 template <typename T> struct Head {
   T *first; // of the map's first position
-  int stride;
+  int stride, numbers;
   bool whole; // chunks of 16 bytes can be moved at once
 
-  __device__ Head(T *map, int stride_, int column, int head_dim)
-      : first(map == nullptr ? nullptr : map + column), stride(stride_),
-        whole(aligned<WIDEST<T>>(map, head_dim)) {}
+  static __device__ Head of(T *map, const Map &sizes, int parts, int part) {
+    const int channels = sizes.heads * sizes.head_dim;
+    return {map + part * channels + sizes.head() * sizes.head_dim, parts * channels, sizes.head_dim,
+            aligned<WIDEST<T>>(map, sizes.head_dim)};
+  }
+  __device__ T *at(int place, int number) const {
+    return first + static_cast<size_t>(place) * stride + number;
+  }
 };
 
 // A chunk with the first `count` of its numbers, then zeros.
 template <typename T> __device__ inline void bring_chunk(char *to, const T *from, int count, bool whole) {
-  constexpr int CHUNK = WIDEST<T>;
   if (whole) {
     copy_async<16>(shared_address(to), from, count > 0);
   } else {
-    float values[CHUNK];
-#pragma unroll
-    for (int i = 0; i < CHUNK; ++i) {
+#pragma unroll 1
+    for (int i = 0; i < WIDEST<T>; ++i) {
       float value[1] = {0.0f};
       if (i < count) load<T, 1>(from + i, value);
-      values[i] = value[0];
+      store(reinterpret_cast<T *>(to) + i, value);
     }
-    store(reinterpret_cast<T *>(to), values);
   }
 }
 
-// What becomes of a head's numbers in shared memory: rows of the positions, then, if `padding` is not null, that
-// of the padding, then zeros.
+// What becomes of a head's numbers in shared memory: rows as `places` says. Padding is zero where `padding` is
+// null.
 template <typename T> struct Wanted {
   Head<const T> head;
   const T *padding;
@@ -70,48 +71,70 @@ template <typename T> struct Wanted {
 };
 
 template <typename T, int D, int N>
-__device__ inline void bring_rows(const Wanted<T> (&wanted)[N], const Rectangle &rectangle, int rows,
-                                  int head_dim) {
+__device__ inline void bring_rows(const Wanted<T> (&from)[N], const int *places, int rows) {
   using Place = Rows<T, D>;
-#pragma unroll 2
+  Wanted<T> wanted[N];
+#pragma unroll
+  for (int n = 0; n < N; ++n) wanted[n] = from[n];
+#pragma unroll 1
   for (int i = threadIdx.x; i < rows * Place::CHUNKS; i += blockDim.x) {
-    const int row = i / Place::CHUNKS, chunk = i % Place::CHUNKS;
-    const int count = min(max(head_dim - chunk * Place::CHUNK, 0), Place::CHUNK);
-    const bool real = row < rectangle.positions, padding = !real && row < rectangle.keys();
-    const size_t place = real ? rectangle.place(row) : 0;
+    const int row = i / Place::CHUNKS, chunk = i % Place::CHUNKS, place = places[row];
+    const int number = chunk * Place::CHUNK, count = min(max(wanted[0].head.numbers - number, 0), Place::CHUNK);
 #pragma unroll
     for (int n = 0; n < N; ++n) {
       const Wanted<T> &w = wanted[n];
-      const bool there = real || (padding && w.padding != nullptr);
-      const T *const from = (real || !there ? w.head.first + place * w.head.stride : w.padding) +
-                            (count > 0 ? chunk * Place::CHUNK : 0);
-      bring_chunk(w.rows + Place::chunk(row, chunk), from, there ? count : 0, w.head.whole);
+      const bool padding = place == PADDING && w.padding != nullptr, there = count > 0 && (place >= 0 || padding);
+      const T *const at = !there ? w.head.first : padding ? w.padding + number : w.head.at(place, number);
+      bring_chunk(w.rows + Place::chunk(row, chunk), at, there ? count : 0, w.head.whole);
     }
   }
 }
 
+// 16 bytes of numbers.
+__device__ inline uint4 chunk_of(const float (&values)[4]) {
+  return make_uint4(__float_as_uint(values[0]), __float_as_uint(values[1]), __float_as_uint(values[2]),
+                    __float_as_uint(values[3]));
+}
+__device__ inline uint4 chunk_of(const float (&values)[8]) {
+  return make_uint4(pack_pair(values[0], values[1]), pack_pair(values[2], values[3]),
+                    pack_pair(values[4], values[5]), pack_pair(values[6], values[7]));
+}
+
+// Writes them at once: of an assignment nvcc makes four stores now and then.
+__device__ inline void store_chunk(void *to, uint4 chunk) {
+  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(chunk.x), "r"(chunk.y), "r"(chunk.z),
+               "r"(chunk.w)
+               : "memory");
+}
+
 // Writes those of 16 rows from `row` on that are positions into a map: sets them, or adds. For one warp.
 template <typename T, int D>
-__device__ inline void put_rows(const char *rows, int row, const Head<T> &head, const Rectangle &rectangle,
-                                int head_dim, bool add) {
+__device__ inline void put_rows(const char *rows, int row, const Head<T> head, const int *places, bool add) {
   using Place = Rows<T, D>;
   constexpr int CHUNK = Place::CHUNK;
 #pragma unroll
   for (int i = threadIdx.x % WARP; i < 16 * Place::CHUNKS; i += WARP) {
-    const int r = row + i / Place::CHUNKS, chunk = i % Place::CHUNKS;
-    const int count = min(head_dim - chunk * CHUNK, CHUNK);
-    if (r >= rectangle.positions || count <= 0) continue;
-    const size_t place = rectangle.place(r);
-    T *const to = head.first + place * head.stride + chunk * CHUNK;
-    float values[CHUNK];
-    load<T, CHUNK>(reinterpret_cast<const T *>(rows + Place::chunk(r, chunk)), values);
+    const int r = row + i / Place::CHUNKS, place = places[r], number = i % Place::CHUNKS * CHUNK;
+    const int count = min(head.numbers - number, CHUNK);
+    if (place < 0 || count <= 0) continue;
+    const T *const from = reinterpret_cast<const T *>(rows + Place::number(r, number));
+    T *const to = head.at(place, number);
     if (head.whole) {
-      put<T, CHUNK>(to, values, add);
-    } else {
+      uint4 chunk = *reinterpret_cast<const uint4 *>(from);
+      if (add) {
+        float values[CHUNK], there[CHUNK];
+        load<T, CHUNK>(from, values), load<T, CHUNK>(to, there);
 #pragma unroll
-      for (int j = 0; j < CHUNK; ++j) {
-        const float value[1] = {values[j]};
-        if (j < count) put<T, 1>(to + j, value, add);
+        for (int j = 0; j < CHUNK; ++j) values[j] += there[j];
+        chunk = chunk_of(values);
+      }
+      store_chunk(to, chunk);
+    } else {
+#pragma unroll 1
+      for (int j = 0; j < count; ++j) {
+        float value[1];
+        load<T, 1>(from + j, value);
+        put<T, 1>(to + j, value, add);
       }
     }
   }

@@ -4,6 +4,8 @@
 
 #include "rows.cuh"
 
+// Tiles begin at multiples of 8 rows, by which the permutation of chunks repeats.
+
 // Sums of a 16 x 16 tile: lane 4 g + t has of columns 8 j + 2 t and the next rows g (numbers 0 and 1 of [j]) and
 // g + 8 (numbers 2 and 3).
 using Tile = float[2][4];
@@ -18,8 +20,8 @@ template <int D> struct Operand<bf16, D> {
     const int lane = threadIdx.x % WARP;
 #pragma unroll
     for (int k = 0; k < D / 16; ++k)
-      load_matrices<false>(words[k], shared_address(rows) +
-                                         Rows<bf16, D>::chunk(row + lane % 16, 2 * k + lane / 16));
+      load_matrices<false>(words[k], shared_address(rows) + row * Rows<bf16, D>::BYTES +
+                                         Rows<bf16, D>::chunk(lane % 16, 2 * k + lane / 16));
   }
 };
 
@@ -31,20 +33,16 @@ template <int D> struct Operand<float, D> {
   __device__ void hold(const char *rows_, int row_) { rows = rows_, row = row_; }
 };
 
-// sums[n] = first[n] * transpose of the 16 rows of `second` from `row` on.
+// sums[n] += first[n] * transpose of the 16 rows of `second` from `row` on.
 template <int D, int N>
 __device__ inline void multiply(Tile (&sums)[N], const Operand<bf16, D> (&first)[N], const char *second,
                                 int row) {
   const int lane = threadIdx.x % WARP;
 #pragma unroll
-  for (int n = 0; n < N; ++n)
-#pragma unroll
-    for (int i = 0; i < 8; ++i) sums[n][i / 4][i % 4] = 0.0f;
-#pragma unroll
   for (int k = 0; k < D / 16; ++k) {
     unsigned b[4];
-    load_matrices<false>(b, shared_address(second) +
-                                Rows<bf16, D>::chunk(row + lane / 16 * 8 + lane % 8, 2 * k + lane / 8 % 2));
+    load_matrices<false>(b, shared_address(second) + row * Rows<bf16, D>::BYTES +
+                                Rows<bf16, D>::chunk(lane / 16 * 8 + lane % 8, 2 * k + lane / 8 % 2));
 #pragma unroll
     for (int n = 0; n < N; ++n) {
       multiply_add(sums[n][0], first[n].words[k], b[0], b[1]);
@@ -58,22 +56,20 @@ __device__ inline void multiply(Tile (&sums)[N], const Operand<float, D> (&first
                                 int row) {
   using Place = Rows<float, D>;
   const int g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
-#pragma unroll
-  for (int n = 0; n < N; ++n)
-#pragma unroll
-    for (int i = 0; i < 8; ++i) sums[n][i / 4][i % 4] = 0.0f;
 #pragma unroll 1
   for (int chunk = 0; chunk < Place::CHUNKS; ++chunk) {
     float b[4][FOUR];
 #pragma unroll
     for (int i = 0; i < 4; ++i)
-      load_shared(b[i], shared_address(second) + Place::chunk(row + i / 2 * 8 + 2 * t + i % 2, chunk));
+      load_shared(b[i], shared_address(second) + row * Place::BYTES +
+                            Place::chunk(i / 2 * 8 + 2 * t + i % 2, chunk));
 #pragma unroll
     for (int n = 0; n < N; ++n)
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         float a[FOUR];
-        load_shared(a, shared_address(first[n].rows) + Place::chunk(first[n].row + g + half * 8, chunk));
+        load_shared(a, shared_address(first[n].rows) + first[n].row * Place::BYTES +
+                           Place::chunk(g + half * 8, chunk));
 #pragma unroll
         for (int i = 0; i < 4; ++i)
 #pragma unroll
@@ -96,12 +92,28 @@ __device__ inline void multiply_rows(float (&sums)[N][D / 8][4], const unsigned 
 #pragma unroll
   for (int k = 0; k < D / 16; ++k) {
     unsigned b[4];
-    load_matrices<true>(b, shared_address(rows) +
-                               Rows<bf16, D>::chunk(row + lane % 16, 2 * k + lane / 16));
+    load_matrices<true>(b, shared_address(rows) + row * Rows<bf16, D>::BYTES +
+                               Rows<bf16, D>::chunk(lane % 16, 2 * k + lane / 16));
 #pragma unroll
     for (int n = 0; n < N; ++n) {
       multiply_add(sums[n][2 * k], tiles[n], b[0], b[1]);
       multiply_add(sums[n][2 * k + 1], tiles[n], b[2], b[3]);
+    }
+  }
+}
+
+// sums += a column of tiles * one row.
+template <int D, int N>
+__device__ inline void add_row(float (&sums)[N][D / 8][4], const float (&upper)[N], const float (&lower)[N],
+                               const char *rows, int row) {
+#pragma unroll
+  for (int k = 0; k < D / 8; ++k) {
+    const float2 b = *reinterpret_cast<const float2 *>(
+        rows + Rows<float, D>::number(row, 8 * k + threadIdx.x % 4 * 2));
+#pragma unroll
+    for (int n = 0; n < N; ++n) {
+      sums[n][k][0] += upper[n] * b.x, sums[n][k][1] += upper[n] * b.y;
+      sums[n][k][2] += lower[n] * b.x, sums[n][k][3] += lower[n] * b.y;
     }
   }
 }
@@ -116,22 +128,19 @@ __device__ inline void multiply_rows(float (&sums)[N][D / 8][4], const Tile (&ti
     multiply_rows<D, N>(sums, packed, rows, row);
   } else {
     const int lane = threadIdx.x % WARP, t = lane % 4;
+#pragma unroll 1
+    for (int holder = 0; holder < 4; ++holder) // of each four lanes: its columns are the next ones
 #pragma unroll
-    for (int i = 0; i < 16; ++i) { // column i of the tile is in lane i % 8 / 2 of each four
+      for (int i = 0; i < 4; ++i) {
+        const int column = i / 2 * 8 + holder * 2 + i % 2;
+        float upper[N], lower[N];
 #pragma unroll
-      for (int n = 0; n < N; ++n) {
-        const int holder = lane - t + i % 8 / 2;
-        const float upper = __shfl_sync(0xffffffffu, tiles[n][i / 8][i % 2], holder);
-        const float lower = __shfl_sync(0xffffffffu, tiles[n][i / 8][2 + i % 2], holder);
-#pragma unroll
-        for (int k = 0; k < D / 8; ++k) {
-          const float2 b =
-              *reinterpret_cast<const float2 *>(rows + Rows<float, D>::number(row + i, 8 * k + 2 * t));
-          sums[n][k][0] += upper * b.x, sums[n][k][1] += upper * b.y;
-          sums[n][k][2] += lower * b.x, sums[n][k][3] += lower * b.y;
+        for (int n = 0; n < N; ++n) {
+          upper[n] = __shfl_sync(0xffffffffu, tiles[n][i / 2][i % 2], lane - t + holder);
+          lower[n] = __shfl_sync(0xffffffffu, tiles[n][i / 2][2 + i % 2], lane - t + holder);
         }
+        add_row<D, N>(sums, upper, lower, rows, row + column);
       }
-    }
   }
 }
 
@@ -140,7 +149,7 @@ __device__ inline void multiply_rows(float (&sums)[N][D / 8][4], const Tile (&ti
 template <typename T, int D>
 __device__ inline void multiply_transposed(float (&sums)[1][D / 8][4], const char *tile, int pitch,
                                            const char *rows, int row) {
-  const int lane = threadIdx.x % WARP, g = lane / 4, t = lane % 4;
+  const int lane = threadIdx.x % WARP;
   if constexpr (sizeof(T) == 2) {
     unsigned a[1][4];
     load_matrices<true>(a[0], shared_address(tile) + (lane / 16 * 8 + lane % 8) * pitch + lane / 8 % 2 * 16);
@@ -148,15 +157,9 @@ __device__ inline void multiply_transposed(float (&sums)[1][D / 8][4], const cha
   } else {
 #pragma unroll 4
     for (int i = 0; i < 16; ++i) {
-      const float *const line = reinterpret_cast<const float *>(tile + i * pitch);
-      const float upper = line[g], lower = line[g + 8];
-#pragma unroll
-      for (int k = 0; k < D / 8; ++k) {
-        const float2 b =
-            *reinterpret_cast<const float2 *>(rows + Rows<float, D>::number(row + i, 8 * k + 2 * t));
-        sums[0][k][0] += upper * b.x, sums[0][k][1] += upper * b.y;
-        sums[0][k][2] += lower * b.x, sums[0][k][3] += lower * b.y;
-      }
+      const float *const line = reinterpret_cast<const float *>(tile + i * pitch) + threadIdx.x % WARP / 4;
+      const float upper[1] = {line[0]}, lower[1] = {line[8]};
+      add_row<D, 1>(sums, upper, lower, rows, row + i);
     }
   }
 }
@@ -174,10 +177,11 @@ template <typename T, int D>
 __device__ inline void store_sums(char *rows, int row, const float (&sums)[D / 8][4], float upper,
                                   float lower) {
   const int g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
+  rows += row * Rows<T, D>::BYTES;
 #pragma unroll
   for (int k = 0; k < D / 8; ++k) {
     const int column = 8 * k + 2 * t;
-    store_pair(rows + Rows<T, D>::number(row + g, column), sums[k][0] * upper, sums[k][1] * upper, T());
-    store_pair(rows + Rows<T, D>::number(row + g + 8, column), sums[k][2] * lower, sums[k][3] * lower, T());
+    store_pair(rows + Rows<T, D>::number(g, column), sums[k][0] * upper, sums[k][1] * upper, T());
+    store_pair(rows + Rows<T, D>::number(g + 8, column), sums[k][2] * lower, sums[k][3] * lower, T());
   }
 }
