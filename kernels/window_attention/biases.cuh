@@ -10,20 +10,20 @@ __device__ inline float exp2_approximate(float x) {
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
-__device__ inline float exp_approximate(float x) { return exp2_approximate(x * LOG2_E); }
 
-// The logarithm of the sum of exponentials of `value(first .. end - 1)`; minus infinity of nothing.
-template <typename Value> __device__ inline float log_sum_exp(int first, int end, Value value) {
+// The logarithm of the sum of powers of two of `value(first .. end - 1)`; minus infinity of nothing.
+template <typename Value> __device__ inline float log_sum(int first, int end, Value value) {
   float most = -INFINITY, sum = 0.0f;
   for (int i = first; i < end; ++i) most = fmaxf(most, value(i));
   if (most == -INFINITY) return most;
-  for (int i = first; i < end; ++i) sum += exp_approximate(value(i) - most);
-  return most + logf(sum);
+  for (int i = first; i < end; ++i) sum += exp2_approximate(value(i) - most);
+  return most + log2f(sum);
 }
 
-// Three planes of rows of `pitch` numbers: the table, [2 window - 1] of them; for every query the logarithm of
-// the sum of exponentials over all padded keys, [window]; minus infinity, [window]. They are divided by `scale`:
-// products of queries and keys are added to them as they are. Where a query's number for a key is, is the
+// Probabilities are powers of two of scores: `scale` makes scores of products of queries and keys. Here are three
+// planes of rows of `pitch` numbers: the table, [2 window - 1] of them; for every query the logarithm of the sum
+// over all padded keys, [window]; minus infinity, [window]. They are divided by `scale`, so that products can be
+// added to them as they are. Where a query's number for a key is, is the
 // difference of two offsets in bytes, whatever plane the key is in. Rows are so far apart that neighbouring
 // queries and keys meet in no bank also where they go on into the next row of a window.
 struct Biases {
@@ -36,7 +36,7 @@ struct Biases {
 
   static __device__ Biases take(SharedMemory &memory, const Map &map) {
     Biases b;
-    b.window = map.window, b.side = 2 * map.window - 1, b.scale = map.scale();
+    b.window = map.window, b.side = 2 * map.window - 1, b.scale = map.scale() * LOG2_E;
     b.pitch = map.window <= 17 ? map.window + 16 : b.side;
     b.planes = memory.take<float>((b.side + 2 * b.window) * b.pitch);
     b.keys = memory.take<int>(map.tiles * 16);
@@ -53,7 +53,7 @@ struct Biases {
   // A head's column of the table [side^2, heads].
   __device__ void load_table(const float *table, const Map &map) const {
     for (int i = threadIdx.x; i < side * side; i += blockDim.x)
-      planes[i / side * pitch + i % side] = table[static_cast<size_t>(i) * map.heads + map.head()] / scale;
+      planes[i / side * pitch + i % side] = table[static_cast<size_t>(i) * map.heads + map.head()] / map.scale();
     for (int i = threadIdx.x; i < window * pitch; i += blockDim.x)
       planes[(side + window) * pitch + i] = -INFINITY;
   }
@@ -76,14 +76,14 @@ struct Biases {
       const int row = i / r.columns, x = i - row * r.columns;
       const bool below = row >= side, any = below ? r.rows < r.all_rows : r.columns < r.all_columns;
       const float *const of = planes + (below ? row - side : row) * pitch + x + window - 1;
-      strips[row * window + x] = log_sum_exp(any && !below ? r.columns : 0, any ? r.all_columns : 0,
+      strips[row * window + x] = log_sum(any && !below ? r.columns : 0, any ? r.all_columns : 0,
                                              [=](int kx) { return of[-kx] * scale; });
     }
     __syncthreads();
     for (int i = threadIdx.x; i < r.positions; i += blockDim.x) {
       const int y = i / r.columns, x = i - y * r.columns;
       padding(y, x) =
-          log_sum_exp(0, r.all_rows, [=](int ky) { return strip(ky >= r.rows, y - ky, x); }) / scale;
+          log_sum(0, r.all_rows, [=](int ky) { return strip(ky >= r.rows, y - ky, x); }) / scale;
     }
   }
 };

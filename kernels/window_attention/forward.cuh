@@ -15,14 +15,14 @@ template <typename T, int D, int N> struct Queries {
   float out[N][D / 8][4];
   float most[N][2], sum[N][2]; // what exponentials are relative to, and their sums over this lane's columns
 
-  __device__ Queries(const char *rows, const Biases &biases, int tile) {
+  __device__ Queries(const char *rows, const Biases &biases, int tile, int lane) {
     const unsigned planes = shared_address(biases.planes);
 #pragma unroll
     for (int n = 0; n < N; ++n) {
-      q[n].hold(rows, (tile + n) * 16);
+      q[n].hold(rows, (tile + n) * 16, lane);
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        offset[n][half] = planes + biases.queries[(tile + n) * 16 + threadIdx.x % WARP / 4 + half * 8];
+        offset[n][half] = planes + biases.queries[(tile + n) * 16 + lane / 4 + half * 8];
         most[n][half] = -INFINITY, sum[n][half] = 0.0f;
       }
 #pragma unroll
@@ -31,7 +31,7 @@ template <typename T, int D, int N> struct Queries {
   }
 
   // Scores with the keys of one tile.
-  __device__ void score(Tile (&scores)[N], const char *k, unsigned offsets, int key) const {
+  __device__ void score(Tile (&scores)[N], const char *k, unsigned offsets, int key, int lane) const {
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
       int keys[2];
@@ -41,12 +41,11 @@ template <typename T, int D, int N> struct Queries {
 #pragma unroll
         for (int i = 0; i < 4; ++i) scores[n][j][i] = bias_at(offset[n][i / 2] - keys[i % 2]);
     }
-    multiply<D, N>(scores, q, k, key);
+    multiply<D, N>(scores, q, k, key, lane);
   }
 
   // Makes exponentials of scores, relative to the largest so far, and all that there is relative to that too: what
-  // decides a row is exactly 1 then, and 1 it stays in bf16. `scale` makes powers of two of scores. In f32 large
-  // scores are subtracted before anything is rounded.
+  // decides a row is exactly 1 then, and 1 it stays in bf16.
   template <int COUNT> __device__ void exponentials(Tile (&scores)[COUNT][N], float scale) {
 #pragma unroll
     for (int n = 0; n < N; ++n)
@@ -57,12 +56,12 @@ template <typename T, int D, int N> struct Queries {
         for (int i = 0; i < COUNT * 4; ++i) now = fmaxf(now, scores[i / 4][n][i / 2 % 2][half * 2 + i % 2]);
         now = fmaxf(now, __shfl_xor_sync(0xffffffffu, now, 1));
         now = fmaxf(now, __shfl_xor_sync(0xffffffffu, now, 2));
-        const float factor = exp2_approximate((most[n][half] - now) * scale), shift = now * scale;
+        const float factor = exp2_approximate((most[n][half] - now) * scale);
         most[n][half] = now, sum[n][half] *= factor;
 #pragma unroll
         for (int i = 0; i < COUNT * 4; ++i) {
           float &score = scores[i / 4][n][i / 2 % 2][half * 2 + i % 2];
-          score = exp2_approximate(sizeof(T) == 2 ? fmaf(score, scale, -shift) : (score - now) * scale);
+          score = exp2_approximate((score - now) * scale);
           sum[n][half] += score;
         }
 #pragma unroll
@@ -72,28 +71,28 @@ template <typename T, int D, int N> struct Queries {
 
   // COUNT tiles of keys.
   template <int COUNT>
-  __device__ void see(const char *k, const char *v, unsigned offsets, int tile, float scale) {
+  __device__ void see(const char *k, const char *v, unsigned offsets, int tile, float scale, int lane) {
     Tile scores[COUNT][N];
 #pragma unroll
-    for (int j = 0; j < COUNT; ++j) score(scores[j], k, offsets, (tile + j) * 16);
+    for (int j = 0; j < COUNT; ++j) score(scores[j], k, offsets, (tile + j) * 16, lane);
     exponentials<COUNT>(scores, scale);
 #pragma unroll
-    for (int j = 0; j < COUNT; ++j) multiply_rows<T, D, N>(out, scores[j], v, (tile + j) * 16);
+    for (int j = 0; j < COUNT; ++j) multiply_rows<T, D, N>(out, scores[j], v, (tile + j) * 16, lane);
   }
 
-  __device__ void see_all(const char *k, const char *v, const Biases &biases, int tiles) {
-    const unsigned offsets = shared_address(biases.keys + threadIdx.x % 4 * 2);
-    const float scale = biases.scale * LOG2_E;
+  __device__ void see_all(const char *k, const char *v, const Biases &biases, int tiles, int lane) {
+    const unsigned offsets = shared_address(biases.keys + lane % 4 * 2);
+    const float scale = biases.scale;
     int tile = 0;
 #pragma unroll 1
-    for (; tile + STEP<T> <= tiles; tile += STEP<T>) see<STEP<T>>(k, v, offsets, tile, scale);
+    for (; tile + STEP<T> <= tiles; tile += STEP<T>) see<STEP<T>>(k, v, offsets, tile, scale, lane);
     if constexpr (STEP<T> > 1)
 #pragma unroll 1
-      for (; tile < tiles; ++tile) see<1>(k, v, offsets, tile, scale);
+      for (; tile < tiles; ++tile) see<1>(k, v, offsets, tile, scale, lane);
   }
 
-  // Puts the means of v in the place of the queries, and the logarithms of the sums into `lse`.
-  __device__ void finish(char *rows, float *lse, float scale, int tile) {
+  // Puts the means of v in the place of the queries, and the logarithms of the sums, as powers of two, into `lse`.
+  __device__ void finish(char *rows, float *lse, float scale, int tile, int lane) {
 #pragma unroll
     for (int n = 0; n < N; ++n) {
       const int row = (tile + n) * 16;
@@ -101,10 +100,10 @@ template <typename T, int D, int N> struct Queries {
       for (int half = 0; half < 2; ++half) {
         sum[n][half] += __shfl_xor_sync(0xffffffffu, sum[n][half], 1);
         sum[n][half] += __shfl_xor_sync(0xffffffffu, sum[n][half], 2);
-        if (threadIdx.x % 4 == 0)
-          lse[row + threadIdx.x % WARP / 4 + half * 8] = most[n][half] * scale + logf(sum[n][half]);
+        if (lane % 4 == 0)
+          lse[row + lane / 4 + half * 8] = __fmul_rn(most[n][half], scale) + log2f(sum[n][half]);
       }
-      store_sums<T, D>(rows, row, out[n], 1.0f / sum[n][0], 1.0f / sum[n][1]);
+      store_sums<T, D>(rows, row, out[n], 1.0f / sum[n][0], 1.0f / sum[n][1], lane);
     }
   }
 };
@@ -134,20 +133,22 @@ template <typename T, int D> struct ForwardBlock {
   // N tiles of queries from `tile` on, all that one warp does.
   template <int N> __device__ void attend(int tile, T *out, float *statistic, const Map &map) {
     {
-      Queries<T, D, N> queries(wanted[0].rows, biases, tile);
-      queries.see_all(wanted[1].rows, wanted[2].rows, biases, rectangle.key_tiles());
+      const int lane = of_lane();
+      Queries<T, D, N> queries(wanted[0].rows, biases, tile, lane);
+      queries.see_all(wanted[1].rows, wanted[2].rows, biases, rectangle.key_tiles(), lane);
       __syncwarp(); // the warp has read its queries
-      queries.finish(wanted[0].rows, lse, biases.scale, tile);
+      queries.finish(wanted[0].rows, lse, biases.scale, tile, of_lane());
     }
     __syncwarp();
+    const int lane = of_lane();
     const Head<T> to = Head<T>::of(out, map, 1, 0);
 #pragma unroll 1
-    for (int n = 0; n < N; ++n) put_rows<T, D>(wanted[0].rows, (tile + n) * 16, to, places, false);
+    for (int n = 0; n < N; ++n) put_rows<T, D>(wanted[0].rows, (tile + n) * 16, to, places, false, lane);
     if (statistic == nullptr) return;
     // [B, heads, H, W], of which `places` know the batch's part
     statistic += static_cast<size_t>(rectangle.image * (map.heads - 1) + map.head()) * map.height * map.width;
 #pragma unroll 1
-    for (int i = tile * 16 + threadIdx.x % WARP; i < (tile + N) * 16; i += WARP)
+    for (int i = tile * 16 + lane; i < (tile + N) * 16; i += WARP)
       if (places[i] >= 0) statistic[places[i]] = lse[i];
   }
 };

@@ -5,6 +5,14 @@
 #include "../common/vector.cuh"
 #include "windows.cuh"
 
+// The number of this lane, as something that the compiler does not know to be the same elsewhere: what a part of a
+// kernel derives from it is worked out again there, and takes no registers of other parts.
+__device__ inline int of_lane() {
+  int lane;
+  asm volatile("mov.u32 %0, %%laneid;" : "=r"(lane));
+  return lane;
+}
+
 // Memory of a block, piece by piece. Sizes are rounded to 16 bytes, in src/op/window_attention/cuda.rs too.
 struct SharedMemory {
   char *at;
@@ -109,11 +117,12 @@ __device__ inline void store_chunk(void *to, uint4 chunk) {
 
 // Writes those of 16 rows from `row` on that are positions into a map: sets them, or adds. For one warp.
 template <typename T, int D>
-__device__ inline void put_rows(const char *rows, int row, const Head<T> head, const int *places, bool add) {
+__device__ inline void put_rows(const char *rows, int row, const Head<T> head, const int *places, bool add,
+                                int lane) {
   using Place = Rows<T, D>;
   constexpr int CHUNK = Place::CHUNK;
 #pragma unroll
-  for (int i = threadIdx.x % WARP; i < 16 * Place::CHUNKS; i += WARP) {
+  for (int i = lane; i < 16 * Place::CHUNKS; i += WARP) {
     const int r = row + i / Place::CHUNKS, place = places[r], number = i % Place::CHUNKS * CHUNK;
     const int count = min(head.numbers - number, CHUNK);
     if (place < 0 || count <= 0) continue;

@@ -16,8 +16,7 @@ template <typename T, int D> struct Operand;
 template <int D> struct Operand<bf16, D> {
   unsigned words[D / 16][4];
 
-  __device__ void hold(const char *rows, int row) {
-    const int lane = threadIdx.x % WARP;
+  __device__ void hold(const char *rows, int row, int lane) {
 #pragma unroll
     for (int k = 0; k < D / 16; ++k)
       load_matrices<false>(words[k], shared_address(rows) + row * Rows<bf16, D>::BYTES +
@@ -30,14 +29,13 @@ template <int D> struct Operand<float, D> {
   const char *rows;
   int row;
 
-  __device__ void hold(const char *rows_, int row_) { rows = rows_, row = row_; }
+  __device__ void hold(const char *rows_, int row_, int) { rows = rows_, row = row_; }
 };
 
 // sums[n] += first[n] * transpose of the 16 rows of `second` from `row` on.
 template <int D, int N>
 __device__ inline void multiply(Tile (&sums)[N], const Operand<bf16, D> (&first)[N], const char *second,
-                                int row) {
-  const int lane = threadIdx.x % WARP;
+                                int row, int lane) {
 #pragma unroll
   for (int k = 0; k < D / 16; ++k) {
     unsigned b[4];
@@ -53,9 +51,9 @@ __device__ inline void multiply(Tile (&sums)[N], const Operand<bf16, D> (&first)
 
 template <int D, int N>
 __device__ inline void multiply(Tile (&sums)[N], const Operand<float, D> (&first)[N], const char *second,
-                                int row) {
+                                int row, int lane) {
   using Place = Rows<float, D>;
-  const int g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
+  const int g = lane / 4, t = lane % 4;
 #pragma unroll 1
   for (int chunk = 0; chunk < Place::CHUNKS; ++chunk) {
     float b[4][FOUR];
@@ -87,8 +85,7 @@ __device__ inline void pack_tile(unsigned (&to)[4], const Tile &tile) {
 // sums += tile * the 16 rows from `row` on: [n] of the sums is columns 8 n and following.
 template <int D, int N>
 __device__ inline void multiply_rows(float (&sums)[N][D / 8][4], const unsigned (&tiles)[N][4],
-                                     const char *rows, int row) {
-  const int lane = threadIdx.x % WARP;
+                                     const char *rows, int row, int lane) {
 #pragma unroll
   for (int k = 0; k < D / 16; ++k) {
     unsigned b[4];
@@ -105,11 +102,11 @@ __device__ inline void multiply_rows(float (&sums)[N][D / 8][4], const unsigned 
 // sums += a column of tiles * one row.
 template <int D, int N>
 __device__ inline void add_row(float (&sums)[N][D / 8][4], const float (&upper)[N], const float (&lower)[N],
-                               const char *rows, int row) {
+                               const char *rows, int row, int lane) {
 #pragma unroll
   for (int k = 0; k < D / 8; ++k) {
-    const float2 b = *reinterpret_cast<const float2 *>(
-        rows + Rows<float, D>::number(row, 8 * k + threadIdx.x % 4 * 2));
+    const float2 b =
+        *reinterpret_cast<const float2 *>(rows + Rows<float, D>::number(row, 8 * k + lane % 4 * 2));
 #pragma unroll
     for (int n = 0; n < N; ++n) {
       sums[n][k][0] += upper[n] * b.x, sums[n][k][1] += upper[n] * b.y;
@@ -120,14 +117,13 @@ __device__ inline void add_row(float (&sums)[N][D / 8][4], const float (&upper)[
 
 template <typename T, int D, int N>
 __device__ inline void multiply_rows(float (&sums)[N][D / 8][4], const Tile (&tiles)[N], const char *rows,
-                                     int row) {
+                                     int row, int lane) {
   if constexpr (sizeof(T) == 2) {
     unsigned packed[N][4];
 #pragma unroll
     for (int n = 0; n < N; ++n) pack_tile(packed[n], tiles[n]);
-    multiply_rows<D, N>(sums, packed, rows, row);
+    multiply_rows<D, N>(sums, packed, rows, row, lane);
   } else {
-    const int lane = threadIdx.x % WARP, t = lane % 4;
 #pragma unroll 1
     for (int holder = 0; holder < 4; ++holder) // of each four lanes: its columns are the next ones
 #pragma unroll
@@ -136,10 +132,10 @@ __device__ inline void multiply_rows(float (&sums)[N][D / 8][4], const Tile (&ti
         float upper[N], lower[N];
 #pragma unroll
         for (int n = 0; n < N; ++n) {
-          upper[n] = __shfl_sync(0xffffffffu, tiles[n][i / 2][i % 2], lane - t + holder);
-          lower[n] = __shfl_sync(0xffffffffu, tiles[n][i / 2][2 + i % 2], lane - t + holder);
+          upper[n] = __shfl_sync(0xffffffffu, tiles[n][i / 2][i % 2], lane - lane % 4 + holder);
+          lower[n] = __shfl_sync(0xffffffffu, tiles[n][i / 2][2 + i % 2], lane - lane % 4 + holder);
         }
-        add_row<D, N>(sums, upper, lower, rows, row + column);
+        add_row<D, N>(sums, upper, lower, rows, row + column, lane);
       }
   }
 }
@@ -148,18 +144,17 @@ __device__ inline void multiply_rows(float (&sums)[N][D / 8][4], const Tile (&ti
 // each further one `pitch` bytes on.
 template <typename T, int D>
 __device__ inline void multiply_transposed(float (&sums)[1][D / 8][4], const char *tile, int pitch,
-                                           const char *rows, int row) {
-  const int lane = threadIdx.x % WARP;
+                                           const char *rows, int row, int lane) {
   if constexpr (sizeof(T) == 2) {
     unsigned a[1][4];
     load_matrices<true>(a[0], shared_address(tile) + (lane / 16 * 8 + lane % 8) * pitch + lane / 8 % 2 * 16);
-    multiply_rows<D, 1>(sums, a, rows, row);
+    multiply_rows<D, 1>(sums, a, rows, row, lane);
   } else {
 #pragma unroll 4
     for (int i = 0; i < 16; ++i) {
-      const float *const line = reinterpret_cast<const float *>(tile + i * pitch) + threadIdx.x % WARP / 4;
+      const float *const line = reinterpret_cast<const float *>(tile + i * pitch) + lane / 4;
       const float upper[1] = {line[0]}, lower[1] = {line[8]};
-      add_row<D, 1>(sums, upper, lower, rows, row + i);
+      add_row<D, 1>(sums, upper, lower, rows, row + i, lane);
     }
   }
 }
@@ -175,8 +170,8 @@ __device__ inline void store_pair(char *at, float first, float second, float) {
 // Sums of 16 rows, those of rows g and g + 8 times `upper` and `lower`, to rows in shared memory.
 template <typename T, int D>
 __device__ inline void store_sums(char *rows, int row, const float (&sums)[D / 8][4], float upper,
-                                  float lower) {
-  const int g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
+                                  float lower, int lane) {
+  const int g = lane / 4, t = lane % 4;
   rows += row * Rows<T, D>::BYTES;
 #pragma unroll
   for (int k = 0; k < D / 8; ++k) {
