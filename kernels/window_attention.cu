@@ -13,8 +13,8 @@
 extern "C" __global__ __launch_bounds__(160, 2) void window_attention_forward_16_bf16 FORWARD(16, bf16)
 extern "C" __global__ __launch_bounds__(160, 2) void window_attention_forward_32_bf16 FORWARD(32, bf16)
 extern "C" __global__ __launch_bounds__(320, 1) void window_attention_forward_64_bf16 FORWARD(64, bf16)
-extern "C" __global__ __launch_bounds__(320, 1) void window_attention_forward_32_f32 FORWARD(32, float)
-extern "C" __global__ __launch_bounds__(320, 1) void window_attention_forward_64_f32 FORWARD(64, float)
+extern "C" __global__ __launch_bounds__(160, 1) void window_attention_forward_32_f32 FORWARD(32, float)
+extern "C" __global__ __launch_bounds__(160, 1) void window_attention_forward_64_f32 FORWARD(64, float)
 
 #define BACKWARD(D, T)                                                                                       \
   (const T *qkv, const T *qkv_bias, const float *table, const float *lse, const T *dout, T *dqkv,            \
@@ -29,5 +29,5 @@ extern "C" __global__ __launch_bounds__(320, 1) void window_attention_forward_64
 extern "C" __global__ __launch_bounds__(160, 2) void window_attention_backward_16_bf16 BACKWARD(16, bf16)
 extern "C" __global__ __launch_bounds__(160, 2) void window_attention_backward_32_bf16 BACKWARD(32, bf16)
 extern "C" __global__ __launch_bounds__(320, 1) void window_attention_backward_64_bf16 BACKWARD(64, bf16)
-extern "C" __global__ __launch_bounds__(320, 1) void window_attention_backward_32_f32 BACKWARD(32, float)
-extern "C" __global__ __launch_bounds__(320, 1) void window_attention_backward_64_f32 BACKWARD(64, float)
+extern "C" __global__ __launch_bounds__(160, 1) void window_attention_backward_32_f32 BACKWARD(32, float)
+extern "C" __global__ __launch_bounds__(160, 1) void window_attention_backward_64_f32 BACKWARD(64, float)

@@ -7,7 +7,7 @@
 #include "tiles.cuh"
 
 // Tiles of 16 keys that a warp has.
-template <typename T, int D> constexpr int KEYS = sizeof(T) == 2 && D <= 32 ? 2 : 1;
+template <typename T, int D> constexpr int KEYS = sizeof(T) == 4 || D <= 32 ? 2 : 1;
 
 // What the launch gives besides sizes. Gradients that nobody wants are null.
 template <typename T> struct BackwardPass {
@@ -23,8 +23,10 @@ template <typename T> struct BackwardPass {
 
 // What is the same for all threads of a block takes none of their registers.
 template <typename T, int D> struct BackwardBlock {
+  Share share;
   Rectangle rectangle;
   Wanted<T> wanted[4]; // q, k, v and dout
+  Head<T> to[3];       // of dqkv
   Biases biases;
   Gradients<T> gradients;
   int *places;
@@ -39,6 +41,9 @@ template <typename T, int D> struct BackwardBlock {
     const Head<const T> bias = Head<const T>::of(pass.qkv_bias, map, 3, 0);
     char *const q = memory.take<char>(rows * BYTES), *const dout = memory.take<char>(rows * BYTES);
     char *const k = memory.take<char>(rows * BYTES);
+    block.share = Share::of(map);
+#pragma unroll
+    for (int part = 0; part < 3; ++part) block.to[part] = Head<T>::of(pass.dqkv, map, 3, part);
     block.wanted[0] = {Head<const T>::of(pass.qkv, map, 3, 0), nullptr, q};
     block.wanted[1] = {Head<const T>::of(pass.qkv, map, 3, 1), bias.first + bias.stride / 3, k};
     block.wanted[2] = {Head<const T>::of(pass.qkv, map, 3, 2), bias.first + bias.stride / 3 * 2, memory.at};
@@ -46,7 +51,8 @@ template <typename T, int D> struct BackwardBlock {
     // In bf16 nobody reads v any more once its tiles are in registers.
     if (sizeof(T) == 4) memory.take<char>(rows * BYTES);
     const int pitch = Gradients<T>::pitch_of(pass.group);
-    block.gradients.ds = memory.take<char>(sizeof(T) == 4 ? rows * pitch : rows * max(pitch, BYTES));
+    const int strips = 2 * (2 * map.window - 1) * map.window * static_cast<int>(sizeof(float));
+    block.gradients.ds = memory.take<char>(max(rows * (sizeof(T) == 4 ? pitch : max(pitch, BYTES)), strips));
     block.gradients.pitch = pitch;
     block.biases = Biases::take(memory, map);
     block.places = memory.take<int>(rows);
@@ -68,7 +74,7 @@ template <typename T, int D> struct BackwardBlock {
   }
 
   // Gradients of the queries of one tile of the group that begins at row `begin`, by one warp.
-  __device__ void put_queries(int row, int begin, const BackwardPass<T> &pass, const Map &map) const {
+  __device__ void put_queries(int row, int begin, const BackwardPass<T> &pass) const {
     const int lane = of_lane();
     float dq[1][D / 8][4] = {};
 #pragma unroll 1
@@ -76,9 +82,9 @@ template <typename T, int D> struct BackwardBlock {
       multiply_transposed<T, D>(dq, gradients.ds + tile * 16 * gradients.pitch + (row - begin) * sizeof(T),
                                 gradients.pitch, wanted[1].rows, tile * 16, lane);
     // forward: s = scale q k^T + biases. Nobody reads the group's q any more.
-    store_sums<T, D>(wanted[0].rows, row, dq[0], map.scale(), map.scale(), lane);
+    store_sums<T, D>(wanted[0].rows, row, dq[0], biases.root, biases.root, lane);
     __syncwarp();
-    put_rows<T, D>(wanted[0].rows, row, Head<T>::of(pass.dqkv, map, 3, 0), places, pass.add_qkv, lane);
+    put_rows<T, D>(wanted[0].rows, row, to[0], places, pass.add_qkv, lane);
   }
 
   // After a group: all threads have written `ds`, and come here.
@@ -87,14 +93,14 @@ template <typename T, int D> struct BackwardBlock {
     if (pass.partial != nullptr) gradients.sum_group(rectangle, map.window, begin, end);
     if (pass.dqkv != nullptr)
       for (int row = begin + threadIdx.x / WARP * 16; row < end; row += blockDim.x / WARP * 16)
-        put_queries(row, begin, pass, map);
+        put_queries(row, begin, pass);
     __syncthreads();
   }
 };
 
 // N tiles of keys of one warp, with the gradients of k and v.
 template <typename T, int D, int N> struct Keys {
-  Operand<T, D> k[N], v[N];
+  Operand<T, D> v[N];
   unsigned offset[N][2]; // of rows g and g + 8, in the planes of biases
   float dk[N][D / 8][4], dv[N][D / 8][4];
 
@@ -102,7 +108,6 @@ template <typename T, int D, int N> struct Keys {
     const unsigned planes = shared_address(block.biases.planes);
 #pragma unroll
     for (int n = 0; n < N; ++n) {
-      k[n].hold(block.wanted[1].rows, (tile + n) * 16, lane);
       v[n].hold(block.wanted[2].rows, (tile + n) * 16, lane);
 #pragma unroll
       for (int half = 0; half < 2; ++half)
@@ -113,7 +118,7 @@ template <typename T, int D, int N> struct Keys {
   }
 
   // The transposes of p and dp for the queries from `row` on.
-  __device__ void probabilities(Tile (&p)[N], Tile (&dp)[N], const BackwardBlock<T, D> &block, int row,
+  __device__ void probabilities(Tile (&p)[N], Tile (&dp)[N], const BackwardBlock<T, D> &block, int tile, int row,
                                 int lane) const {
     const int t = lane % 4;
     const unsigned queries = shared_address(block.biases.queries + row + 2 * t);
@@ -126,17 +131,21 @@ template <typename T, int D, int N> struct Keys {
 #pragma unroll
         for (int i = 0; i < 4; ++i) p[n][j][i] = bias_at(offset[n][i / 2] + offsets[i % 2]), dp[n][j][i] = 0.0f;
     }
+    Operand<T, D> k[N]; // read again for every tile of queries: there are no registers to keep it
+#pragma unroll
+    for (int n = 0; n < N; ++n) k[n].hold(block.wanted[1].rows, (tile + n) * 16, lane);
     multiply<D, N>(p, k, block.wanted[0].rows, row, lane);
     multiply<D, N>(dp, v, block.wanted[3].rows, row, lane);
     const float scale = block.biases.scale;
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
-      const float2 lse = *reinterpret_cast<const float2 *>(block.lse + row + 8 * j + 2 * t);
+      float lse[2];
+      load_pair(lse, shared_address(block.lse + row + 8 * j + 2 * t));
 #pragma unroll
       for (int n = 0; n < N; ++n)
 #pragma unroll
         for (int i = 0; i < 4; ++i) // rounded as in the forward pass: what decides a row is 1 again
-          p[n][j][i] = exp2_approximate(__fmul_rn(p[n][j][i], scale) - (i % 2 ? lse.y : lse.x));
+          p[n][j][i] = exp2_approximate(__fmul_rn(p[n][j][i], scale) - lse[i % 2]);
     }
   }
 
@@ -166,36 +175,37 @@ template <typename T, int D, int N> struct Keys {
     multiply_rows<T, D, N>(dv, p, block.wanted[3].rows, row, lane);
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
-      float2 sum = make_float2(0.0f, 0.0f);
+      float sum[2] = {};
 #pragma unroll 1
       for (int warp = 0; warp < warps; ++warp) {
-        const float2 of_warp = *reinterpret_cast<const float2 *>(sums + warp * 16 + 8 * j + 2 * t);
-        sum.x += of_warp.x, sum.y += of_warp.y;
+        float of_warp[2];
+        load_pair(of_warp, shared_address(sums) + (warp * 16 + 8 * j + 2 * t) * 4);
+        sum[0] += of_warp[0], sum[1] += of_warp[1];
       }
       // forward: p = softmax(s)
 #pragma unroll
       for (int n = 0; n < N; ++n)
 #pragma unroll
-        for (int i = 0; i < 4; ++i) dp[n][j][i] = p[n][j][i] * (dp[n][j][i] - (i % 2 ? sum.y : sum.x));
+        for (int i = 0; i < 4; ++i) dp[n][j][i] = p[n][j][i] * (dp[n][j][i] - sum[i % 2]);
     }
     // forward: s = scale q k^T + biases
     multiply_rows<T, D, N>(dk, dp, block.wanted[0].rows, row, lane);
-    char *const ds = block.gradients.ds + (tile * 16 + g) * block.gradients.pitch +
-                     (row - begin + 2 * t) * static_cast<int>(sizeof(T));
+    const int pitch = block.gradients.pitch, size = sizeof(T);
+    const unsigned ds = shared_address(block.gradients.ds) + (tile * 16 + g) * pitch + (row - begin + 2 * t) * size;
 #pragma unroll
-    for (int i = 0; i < N * 4; ++i) { // tile, columns, rows
-      const float(&pair)[4] = dp[i / 4][i / 2 % 2];
-      store_pair(ds + (i / 4 * 16 + i % 2 * 8) * block.gradients.pitch + i / 2 % 2 * 8 * static_cast<int>(sizeof(T)),
-                 pair[i % 2 * 2], pair[i % 2 * 2 + 1], T());
-    }
+    for (int n = 0; n < N; ++n)
+#pragma unroll
+      for (int j = 0; j < 2; ++j) {
+        store_pair<T>(ds + n * 16 * pitch + 8 * j * size, dp[n][j][0], dp[n][j][1]);
+        store_pair<T>(ds + (n * 16 + 8) * pitch + 8 * j * size, dp[n][j][2], dp[n][j][3]);
+      }
   }
 
   // Writes dk and dv; those of the padding are added to the block's. Nobody reads k and v any more.
   __device__ void finish(const BackwardBlock<T, D> &block, const BackwardPass<T> &pass, const Map &map, int tile) {
     const int lane = of_lane();
-    const float scale = map.scale();
+    const float scale = block.biases.root;
     char *const k = block.wanted[1].rows, *const v = block.wanted[2].rows;
-    const Head<T> to_k = Head<T>::of(pass.dqkv, map, 3, 1), to_v = Head<T>::of(pass.dqkv, map, 3, 2);
 #pragma unroll
     for (int n = 0; n < N; ++n) {
       const int row = (tile + n) * 16;
@@ -209,8 +219,8 @@ template <typename T, int D, int N> struct Keys {
     __syncwarp();
 #pragma unroll 1
     for (int row = tile * 16; row < (tile + N) * 16; row += 16) {
-      put_rows<T, D>(k, row, to_k, block.places, pass.add_qkv, lane);
-      put_rows<T, D>(v, row, to_v, block.places, pass.add_qkv, lane);
+      put_rows<T, D>(k, row, block.to[1], block.places, pass.add_qkv, lane);
+      put_rows<T, D>(v, row, block.to[2], block.places, pass.add_qkv, lane);
     }
   }
 
@@ -242,7 +252,7 @@ __device__ inline void differentiate(const BackwardBlock<T, D> &block, const Bac
     for (int row = begin; row < end; row += 16) {
       float *const sums = block.sums + (row & 16 ? blockDim.x / WARP * 16 : 0);
       Tile p[N], dp[N];
-      keys.probabilities(p, dp, block, row, lane);
+      keys.probabilities(p, dp, block, tile, row, lane);
       keys.sum_columns(sums + threadIdx.x / WARP * 16, p, dp, lane);
       __syncthreads(); // the sums of all warps are there; `ds` of the tile before is too
       keys.differentiate(p, dp, block, sums, tile, row, begin, lane);
@@ -274,12 +284,13 @@ template <typename T, int D> __device__ inline void backward(const BackwardPass<
   block.biases.load_table(pass.table, map);
   if (pass.partial != nullptr) block.gradients.begin(map);
 #pragma unroll 1
-  for (int number = map.first(); number < map.end(); ++number) {
+  while (block.share.next < block.share.end) {
     __syncthreads(); // nobody uses the rectangle before it any more
-    const Rectangle rectangle = Rectangle::of(map, number);
+    const Rectangle rectangle = Rectangle::of(map, block.share.next);
     if (threadIdx.x == 0) block.rectangle = rectangle;
     block.biases.set_offsets(rectangle, map.width, block.places);
     __syncthreads();
+    if (threadIdx.x == 0) ++block.share.next;
     bring_rows<T, D>(block.wanted, block.places, block.rectangle.key_tiles() * 16);
     copy_commit();
     block.bring_lse(pass.lse, map);
@@ -293,8 +304,9 @@ template <typename T, int D> __device__ inline void backward(const BackwardPass<
       differentiate<T, D, 1>(block, pass, map, tile);
     else
       stand_by(block, pass, map);
-    if (pass.partial != nullptr && block.rectangle.padded)
-      block.gradients.sum_padding(block.rectangle, block.biases);
+    if (pass.partial == nullptr || !block.rectangle.padded) continue;
+    __syncthreads(); // nobody reads `ds`, or what else lies there, any more
+    block.gradients.sum_padding(block.rectangle, block.biases);
   }
   if (pass.partial == nullptr) return;
   const size_t numbers = (2 * map.window - 1) * (2 * map.window - 1) + 2 * map.head_dim;

@@ -32,11 +32,11 @@ struct Biases {
   int *keys;     // offsets of keys
   int *queries;  // and of queries
   int window, side, pitch;
-  float scale;
+  float root, scale; // of products for scores as they are, and as powers of two
 
   static __device__ Biases take(SharedMemory &memory, const Map &map) {
     Biases b;
-    b.window = map.window, b.side = 2 * map.window - 1, b.scale = map.scale() * LOG2_E;
+    b.window = map.window, b.side = 2 * map.window - 1, b.root = map.scale(), b.scale = b.root * LOG2_E;
     b.pitch = map.window <= 17 ? map.window + 16 : b.side;
     b.planes = memory.take<float>((b.side + 2 * b.window) * b.pitch);
     b.keys = memory.take<int>(map.tiles * 16);
@@ -53,7 +53,7 @@ struct Biases {
   // A head's column of the table [side^2, heads].
   __device__ void load_table(const float *table, const Map &map) const {
     for (int i = threadIdx.x; i < side * side; i += blockDim.x)
-      planes[i / side * pitch + i % side] = table[static_cast<size_t>(i) * map.heads + map.head()] / map.scale();
+      planes[i / side * pitch + i % side] = table[static_cast<size_t>(i) * map.heads + map.head()] / root;
     for (int i = threadIdx.x; i < window * pitch; i += blockDim.x)
       planes[(side + window) * pitch + i] = -INFINITY;
   }
@@ -91,6 +91,11 @@ struct Biases {
 // Two neighbouring offsets.
 __device__ inline void load_offsets(int (&to)[2], unsigned address) {
   asm volatile("ld.shared.v2.s32 {%0, %1}, [%2];" : "=r"(to[0]), "=r"(to[1]) : "r"(address) : "memory");
+}
+
+// Two neighbouring numbers.
+__device__ inline void load_pair(float (&to)[2], unsigned address) {
+  asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(to[0]), "=f"(to[1]) : "r"(address) : "memory");
 }
 
 // A number of the planes.

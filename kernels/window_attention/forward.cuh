@@ -5,7 +5,7 @@
 #include "tiles.cuh"
 
 // Tiles of 16 queries that a warp has, and tiles of keys whose scores it holds at once.
-template <typename T, int D> constexpr int QUERIES = sizeof(T) == 2 && D <= 32 ? 2 : 1;
+template <typename T, int D> constexpr int QUERIES = sizeof(T) == 4 || D <= 32 ? 2 : 1;
 template <typename T> constexpr int STEP = sizeof(T) == 2 ? 3 : 1;
 
 // N tiles of queries of one warp with what they have seen so far. Scores are kept divided by their scale.
@@ -110,15 +110,18 @@ template <typename T, int D, int N> struct Queries {
 
 // What is the same for all threads of a block takes none of their registers.
 template <typename T, int D> struct ForwardBlock {
+  Share share;
   Rectangle rectangle;
   Wanted<T> wanted[3]; // q, k and v
+  Head<T> out;
   Biases biases;
   int *places;
   float *lse;
 
-  static __device__ ForwardBlock of(const T *qkv, const T *qkv_bias, const Map &map, char *at) {
+  static __device__ ForwardBlock of(const T *qkv, const T *qkv_bias, T *out, const Map &map, char *at) {
     SharedMemory memory{at};
     ForwardBlock block;
+    block.share = Share::of(map), block.out = Head<T>::of(out, map, 1, 0);
 #pragma unroll
     for (int part = 0; part < 3; ++part)
       block.wanted[part] = {Head<const T>::of(qkv, map, 3, part),
@@ -131,7 +134,7 @@ template <typename T, int D> struct ForwardBlock {
   }
 
   // N tiles of queries from `tile` on, all that one warp does.
-  template <int N> __device__ void attend(int tile, T *out, float *statistic, const Map &map) {
+  template <int N> __device__ void attend(int tile, float *statistic, const Map &map) {
     {
       const int lane = of_lane();
       Queries<T, D, N> queries(wanted[0].rows, biases, tile, lane);
@@ -141,9 +144,8 @@ template <typename T, int D> struct ForwardBlock {
     }
     __syncwarp();
     const int lane = of_lane();
-    const Head<T> to = Head<T>::of(out, map, 1, 0);
 #pragma unroll 1
-    for (int n = 0; n < N; ++n) put_rows<T, D>(wanted[0].rows, (tile + n) * 16, to, places, false, lane);
+    for (int n = 0; n < N; ++n) put_rows<T, D>(wanted[0].rows, (tile + n) * 16, out, places, false, lane);
     if (statistic == nullptr) return;
     // [B, heads, H, W], of which `places` know the batch's part
     statistic += static_cast<size_t>(rectangle.image * (map.heads - 1) + map.head()) * map.height * map.width;
@@ -160,17 +162,17 @@ __device__ inline void forward(const T *qkv, const T *qkv_bias, const float *tab
   extern __shared__ uint4 memory[];
   __shared__ ForwardBlock<T, D> block;
   constexpr int N = QUERIES<T, D>;
-  if (threadIdx.x == 0) block = ForwardBlock<T, D>::of(qkv, qkv_bias, map, reinterpret_cast<char *>(memory));
+  if (threadIdx.x == 0) block = ForwardBlock<T, D>::of(qkv, qkv_bias, out, map, reinterpret_cast<char *>(memory));
   __syncthreads();
-  const Biases biases = block.biases;
-  biases.load_table(table, map);
+  block.biases.load_table(table, map);
 #pragma unroll 1
-  for (int number = map.first(); number < map.end(); ++number) {
+  while (block.share.next < block.share.end) {
     __syncthreads(); // nobody uses the rectangle before it any more
-    const Rectangle rectangle = Rectangle::of(map, number);
+    const Rectangle rectangle = Rectangle::of(map, block.share.next);
     if (threadIdx.x == 0) block.rectangle = rectangle;
     block.biases.set_offsets(rectangle, map.width, block.places);
     __syncthreads();
+    if (threadIdx.x == 0) ++block.share.next;
     bring_rows<T, D>(block.wanted, block.places, block.rectangle.key_tiles() * 16);
     copy_commit();
     if (block.rectangle.padded) block.biases.sum_padding(block.rectangle);
@@ -178,8 +180,8 @@ __device__ inline void forward(const T *qkv, const T *qkv_bias, const float *tab
     __syncthreads();
     const int tile = threadIdx.x / WARP * N, tiles = block.rectangle.query_tiles();
     if (tile + N <= tiles)
-      block.template attend<N>(tile, out, lse, map);
+      block.template attend<N>(tile, lse, map);
     else if (N > 1 && tile < tiles)
-      block.template attend<1>(tile, out, lse, map);
+      block.template attend<1>(tile, lse, map);
   }
 }

@@ -10,11 +10,9 @@ template <typename T> struct Gradients {
   // nor threads that sum up diagonals meet in a bank.
   char *ds;
   int pitch;
-  // Sums over windows: by distance of rows, column of the key and column of the query; and of the padding's part in
-  // the table's gradient, and its dk and dv.
-  float *pairs, *table, *padding;
+  // Sums over windows: by distance of rows, column of the key and column of the query; and the padding's dk and dv.
+  float *pairs, *padding;
   float *of_padding; // a rectangle's gradients of scores with the padding, by query
-  float *of_strips;  // and what they are for the sums over its rows
 
   static __device__ int pitch_of(int tiles) {
     const int words = tiles * 16 * static_cast<int>(sizeof(T)) / 4, step = sizeof(T) == 2 ? 20 : 12;
@@ -24,16 +22,13 @@ template <typename T> struct Gradients {
   __device__ void take(SharedMemory &memory, const Map &map, bool wanted) {
     const int side = 2 * map.window - 1, positions = map.window * map.window;
     pairs = memory.take<float>(wanted ? side * positions : 0);
-    table = memory.take<float>(wanted ? side * side : 0);
     padding = memory.take<float>(wanted ? 2 * map.head_dim : 0);
     of_padding = memory.take<float>(wanted ? map.tiles * 16 : 0);
-    of_strips = memory.take<float>(wanted ? 2 * side * map.window : 0);
   }
 
   __device__ void begin(const Map &map) const {
     const int side = 2 * map.window - 1;
     for (int i = threadIdx.x; i < side * map.window * map.window; i += blockDim.x) pairs[i] = 0.0f;
-    for (int i = threadIdx.x; i < side * side; i += blockDim.x) table[i] = 0.0f;
     for (int i = threadIdx.x; i < 2 * map.head_dim; i += blockDim.x) padding[i] = 0.0f;
   }
 
@@ -69,10 +64,12 @@ template <typename T> struct Gradients {
     }
   }
 
-  // What the gradients of the scores with the padding are for the table: Biases::sum_padding backwards. All threads.
+  // What the gradients of the scores with the padding are for the table: Biases::sum_padding backwards. All threads;
+  // nobody reads `ds` any more.
   __device__ void sum_padding(const Rectangle r, const Biases biases) const {
     const int side = biases.side, window = biases.window;
     const float scale = biases.scale;
+    float *const of_strips = reinterpret_cast<float *>(ds);
     for (int i = threadIdx.x; i < 2 * side * r.columns; i += blockDim.x) {
       const int row = i / r.columns, x = i - row * r.columns;
       const bool below = row >= side;
@@ -95,7 +92,8 @@ template <typename T> struct Gradients {
           const int at = (below * side + dy) * window + x;
           if (of_strips[at] != 0.0f) sum += of_strips[at] * exp2_approximate(value - biases.strips[at]);
         }
-      table[i] += sum;
+      const int kx = max(0, -dx); // any pair of columns that lie so far apart
+      pairs[(dy * window + kx) * window + kx + dx] += sum;
     }
   }
 
@@ -104,7 +102,7 @@ template <typename T> struct Gradients {
     const int window = map.window, side = 2 * window - 1;
     for (int i = threadIdx.x; i < side * side; i += blockDim.x) {
       const int dy = i / side, dx = i - dy * side - window + 1;
-      float sum = table[i];
+      float sum = 0.0f;
       for (int kx = max(0, -dx); kx < min(window, window - dx); ++kx)
         sum += pairs[(dy * window + kx) * window + kx + dx];
       partial[i] = sum;

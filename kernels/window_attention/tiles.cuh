@@ -125,17 +125,18 @@ __device__ inline void multiply_rows(float (&sums)[N][D / 8][4], const Tile (&ti
     multiply_rows<D, N>(sums, packed, rows, row, lane);
   } else {
 #pragma unroll 1
-    for (int holder = 0; holder < 4; ++holder) // of each four lanes: its columns are the next ones
+    for (int pair = 0; pair < 8; ++pair) // of columns: lane pair % 4 of each four has them
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const int column = i / 2 * 8 + holder * 2 + i % 2;
+      for (int i = 0; i < 2; ++i) {
         float upper[N], lower[N];
 #pragma unroll
         for (int n = 0; n < N; ++n) {
-          upper[n] = __shfl_sync(0xffffffffu, tiles[n][i / 2][i % 2], lane - lane % 4 + holder);
-          lower[n] = __shfl_sync(0xffffffffu, tiles[n][i / 2][2 + i % 2], lane - lane % 4 + holder);
+          const Tile &half = tiles[n];
+          const int holder = lane - lane % 4 + pair % 4;
+          upper[n] = __shfl_sync(0xffffffffu, pair < 4 ? half[0][i] : half[1][i], holder);
+          lower[n] = __shfl_sync(0xffffffffu, pair < 4 ? half[0][2 + i] : half[1][2 + i], holder);
         }
-        add_row<D, N>(sums, upper, lower, rows, row + column, lane);
+        add_row<D, N>(sums, upper, lower, rows, row + pair * 2 + i, lane);
       }
   }
 }
@@ -150,7 +151,7 @@ __device__ inline void multiply_transposed(float (&sums)[1][D / 8][4], const cha
     load_matrices<true>(a[0], shared_address(tile) + (lane / 16 * 8 + lane % 8) * pitch + lane / 8 % 2 * 16);
     multiply_rows<D, 1>(sums, a, rows, row, lane);
   } else {
-#pragma unroll 4
+#pragma unroll 1
     for (int i = 0; i < 16; ++i) {
       const float *const line = reinterpret_cast<const float *>(tile + i * pitch) + lane / 4;
       const float upper[1] = {line[0]}, lower[1] = {line[8]};
@@ -159,12 +160,12 @@ __device__ inline void multiply_transposed(float (&sums)[1][D / 8][4], const cha
   }
 }
 
-// A pair of neighbouring numbers, rounded to T.
-__device__ inline void store_pair(char *at, float first, float second, bf16) {
-  *reinterpret_cast<unsigned *>(at) = pack_pair(first, second);
-}
-__device__ inline void store_pair(char *at, float first, float second, float) {
-  *reinterpret_cast<float2 *>(at) = make_float2(first, second);
+// A pair of neighbouring numbers, rounded to T, into shared memory.
+template <typename T> __device__ inline void store_pair(unsigned at, float first, float second) {
+  if constexpr (sizeof(T) == 2)
+    asm volatile("st.shared.b32 [%0], %1;" ::"r"(at), "r"(pack_pair(first, second)) : "memory");
+  else
+    asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(at), "f"(first), "f"(second) : "memory");
 }
 
 // Sums of 16 rows, those of rows g and g + 8 times `upper` and `lower`, to rows in shared memory.
@@ -172,11 +173,11 @@ template <typename T, int D>
 __device__ inline void store_sums(char *rows, int row, const float (&sums)[D / 8][4], float upper,
                                   float lower, int lane) {
   const int g = lane / 4, t = lane % 4;
-  rows += row * Rows<T, D>::BYTES;
+  const unsigned at = shared_address(rows) + row * Rows<T, D>::BYTES;
 #pragma unroll
   for (int k = 0; k < D / 8; ++k) {
     const int column = 8 * k + 2 * t;
-    store_pair(rows + Rows<T, D>::number(g, column), sums[k][0] * upper, sums[k][1] * upper, T());
-    store_pair(rows + Rows<T, D>::number(g + 8, column), sums[k][2] * lower, sums[k][3] * lower, T());
+    store_pair<T>(at + Rows<T, D>::number(g, column), sums[k][0] * upper, sums[k][1] * upper);
+    store_pair<T>(at + Rows<T, D>::number(g + 8, column), sums[k][2] * lower, sums[k][3] * lower);
   }
 }

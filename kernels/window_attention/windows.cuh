@@ -36,8 +36,6 @@ struct Map {
   __device__ Axis down() const { return {height, windows_down, window, shift}; }
   __device__ Axis across() const { return {width, windows_across, window, shift}; }
   __device__ int head() const { return blockIdx.x; }
-  __device__ int first() const { return blockIdx.y * share + min(static_cast<int>(blockIdx.y), more); }
-  __device__ int end() const { return first() + share + (blockIdx.y < more); }
   // Of scores.
   __device__ float scale() const { return 1.0f / sqrtf(static_cast<float>(head_dim)); }
 };
@@ -66,6 +64,16 @@ struct Rectangle {
   // In tiles of 16.
   __device__ int query_tiles() const { return (positions + 15) / 16; }
   __device__ int key_tiles() const { return (keys() + 15) / 16; }
+};
+
+// The rectangles of a block that are still to be done. In shared memory: only thread 0 changes it.
+struct Share {
+  int next, end;
+
+  static __device__ Share of(const Map &map) {
+    const int block = blockIdx.y, first = block * map.share + min(block, map.more);
+    return {first, first + map.share + (block < map.more)};
+  }
 };
 
 // What lies in a row of shared memory: a position, in rows of the whole batch's map, or one of these.
