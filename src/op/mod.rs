@@ -51,6 +51,13 @@ macro_rules! operations {
                     $(Op::$name(operation) => operation,)*
                 }
             }
+
+            /// Its two directions on CUDA devices.
+            pub fn on_cuda(&self) -> &dyn OnCuda {
+                match self {
+                    $(Op::$name(operation) => operation,)*
+                }
+            }
         }
 
         $(impl From<$module::$name> for Op {
@@ -84,30 +91,4 @@ operations! {
     Transpose: transpose,
     WeightedSum: weighted_sum,
     WindowAttention: window_attention,
-}
-
-impl Op {
-    /// Its two directions on CUDA devices; `None` as long as it has no kernels.
-    pub fn on_cuda(&self) -> Option<&dyn OnCuda> {
-        match self {
-            Op::Add(operation) => Some(operation),
-            Op::AvgPool(operation) => Some(operation),
-            Op::Concat(operation) => Some(operation),
-            Op::Dropout(operation) => Some(operation),
-            Op::ImagePatches(operation) => Some(operation),
-            Op::CrossEntropy(operation) => Some(operation),
-            Op::Embedding(operation) => Some(operation),
-            Op::LayerNorm(operation) => Some(operation),
-            Op::Linear(operation) => Some(operation),
-            Op::MaskedMean(operation) => Some(operation),
-            Op::Mse(operation) => Some(operation),
-            Op::PatchMerging(operation) => Some(operation),
-            Op::Resize(operation) => Some(operation),
-            Op::ScaledAdd(operation) => Some(operation),
-            Op::Slice(operation) => Some(operation),
-            Op::Transpose(operation) => Some(operation),
-            Op::WeightedSum(operation) => Some(operation),
-            _ => None,
-        }
-    }
 }

@@ -8,7 +8,7 @@ use crformer::model::{Build, Config, Crformer, Losses};
 use crformer::rng::Philox;
 
 /// Every path at its smallest: padding with and without shift, all three losses' paths, dropout.
-fn tiny() -> Config {
+pub fn tiny() -> Config {
     Config {
         image_size: 96,
         max_tokens: 5,

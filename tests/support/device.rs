@@ -70,7 +70,10 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
         naive_gradients: Option<Naive<'_, O>>,
     ) {
         let parameters = OnCuda::parameters(&self.op);
-        let format = |i: usize| if parameters.contains(&i) { Precision::F32 } else { precision };
+        let format = |i: usize| match parameters.contains(&i) {
+            true => Precision::F32,
+            false => stored(&self.inputs[i].of, precision),
+        };
         let round =
             |input: &Input| Input { real: rounded(&input.real, precision), ..input.clone() };
         let inputs = self.inputs.iter().map(round).collect();

@@ -169,7 +169,7 @@ fn workspaces(graph: &Graph, precision: Precision) -> Result<Vec<[usize; 2]>> {
             let at = graph.get(node.out).name.as_str();
             Err(Error::usage(format!("{name} {what}; use --device cpu")).at(at))
         };
-        let Some(op) = node.op.on_cuda() else { return wrong("has no kernels yet".to_owned()) };
+        let op = node.op.on_cuda();
         let wanted = op.parameters();
         for (i, &input) in node.inputs.iter().enumerate() {
             let parameter = matches!(graph.get(input).origin, Origin::Parameter(_));

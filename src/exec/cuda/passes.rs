@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::exec::session::Slot;
 use crate::graph::{Node, Origin, Place, Reverse, TensorId};
 use crate::op::contract::{Kind, TensorType};
-use crate::op::device::{CudaBackward, CudaForward, CudaGradient, CudaInput, CudaRandom, OnCuda};
+use crate::op::device::{CudaBackward, CudaForward, CudaGradient, CudaInput, CudaRandom};
 use crate::write::Write;
 
 impl CudaSession {
@@ -33,7 +33,7 @@ impl CudaSession {
             tickets: memory.tickets.pointer(),
             random: self.random(index),
         };
-        on_cuda(node)?.forward(&pass).map_err(|e| e.at(self.name(node.out)))
+        node.op.on_cuda().forward(&pass).map_err(|e| e.at(self.name(node.out)))
     }
 
     fn backward_step(&self, reverse: &Reverse, at: usize, accumulate: bool) -> Result<()> {
@@ -62,7 +62,7 @@ impl CudaSession {
             tickets: memory.tickets.pointer(),
             random: self.random(step.node),
         };
-        on_cuda(node)?.backward(&pass).map_err(|e| e.at(self.name(node.out)))
+        node.op.on_cuda().backward(&pass).map_err(|e| e.at(self.name(node.out)))
     }
 
     fn types<'a>(&'a self, node: &'a Node) -> impl Iterator<Item = &'a TensorType> {
@@ -141,11 +141,4 @@ impl CudaSession {
         self.device.download(&self.memory.arena, place.offset, &mut bytes)?;
         Ok(decode(&bytes, self.memory.format(kind)).all(f32::is_finite))
     }
-}
-
-fn on_cuda(node: &Node) -> Result<&dyn OnCuda> {
-    let name = node.op.operation().name();
-    node.op
-        .on_cuda()
-        .ok_or_else(|| crate::error::Error::usage(format!("{name} has no kernels yet")))
 }

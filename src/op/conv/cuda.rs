@@ -1,13 +1,15 @@
 //! Convolution on a device: the weight is packed as a product reads it, then one product forward; backward one
 //! for the input and one for weight and bias, whose parts a last kernel adds.
 
+use arrayvec::ArrayVec;
+
 use super::Conv;
 use crate::cuda::arguments::{Arguments, Layout, Pointer};
 use crate::cuda::device::Device;
 use crate::cuda::kernels::Kernel;
 use crate::cuda::precision::Precision;
 use crate::error::{Error, Result};
-use crate::op::contract::TensorType;
+use crate::op::contract::{MAX_INPUTS, TensorType};
 use crate::op::device::{CudaBackward, CudaForward, CudaGradient, OnCuda, Workspace};
 
 /// Rows and columns of a block's tile of a product; fewer columns than these are a narrow tile's, which is cheap.
@@ -156,6 +158,10 @@ impl Sizes {
 }
 
 impl OnCuda for Conv {
+    fn parameters(&self) -> ArrayVec<usize, MAX_INPUTS> {
+        ArrayVec::from_iter([1, 2])
+    }
+
     fn workspace(&self, inputs: &[&TensorType], precision: Precision) -> Workspace {
         let sizes = Sizes::of(inputs, precision);
         let weight = sizes.weight_parts() * sizes.weight_rows() * sizes.outputs * size_of::<f32>();
