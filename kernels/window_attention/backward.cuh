@@ -2,12 +2,16 @@
 #pragma once
 
 #include "../common/last_block.cuh"
-#include "biases.cuh"
 #include "gradients.cuh"
 #include "tiles.cuh"
 
 // Tiles of 16 keys that a warp has.
 template <typename T, int D> constexpr int KEYS = sizeof(T) == 4 || D <= 32 ? 2 : 1;
+// Of a block: no rectangle has more than 10 tiles.
+template <typename T, int D> constexpr int MOST_WARPS = 10 / KEYS<T, D>;
+
+// Whether a warp keeps its tiles of v in registers, and gradients of scores take the place of v in shared memory.
+template <typename T, int D> constexpr bool KEEPS_V = sizeof(T) == 2 && D <= 32;
 
 // What the launch gives besides sizes. Gradients that nobody wants are null.
 template <typename T> struct BackwardPass {
@@ -31,7 +35,7 @@ template <typename T, int D> struct BackwardBlock {
   Gradients<T> gradients;
   int *places;
   float *lse;
-  float *sums; // [2, warps, 16]: sum(p dp) of the queries of a tile over each warp's keys
+  float *sums; // [2, most warps, 16]: sum(p dp) of the queries of a tile over each warp's keys
 
   static __device__ BackwardBlock of(const BackwardPass<T> &pass, const Map &map, char *at) {
     constexpr int BYTES = Rows<T, D>::BYTES;
@@ -48,16 +52,15 @@ template <typename T, int D> struct BackwardBlock {
     block.wanted[1] = {Head<const T>::of(pass.qkv, map, 3, 1), bias.first + bias.stride / 3, k};
     block.wanted[2] = {Head<const T>::of(pass.qkv, map, 3, 2), bias.first + bias.stride / 3 * 2, memory.at};
     block.wanted[3] = {Head<const T>::of(pass.dout, map, 1, 0), nullptr, dout};
-    // In bf16 nobody reads v any more once its tiles are in registers.
-    if (sizeof(T) == 4) memory.take<char>(rows * BYTES);
+    if (!KEEPS_V<T, D>) memory.take<char>(rows * BYTES);
     const int pitch = Gradients<T>::pitch_of(pass.group);
     const int strips = 2 * (2 * map.window - 1) * map.window * static_cast<int>(sizeof(float));
-    block.gradients.ds = memory.take<char>(max(rows * (sizeof(T) == 4 ? pitch : max(pitch, BYTES)), strips));
+    block.gradients.ds = memory.take<char>(max(rows * (KEEPS_V<T, D> ? max(pitch, BYTES) : pitch), strips));
     block.gradients.pitch = pitch;
     block.biases = Biases::take(memory, map);
     block.places = memory.take<int>(rows);
     block.lse = memory.take<float>(rows);
-    block.sums = memory.take<float>(2 * (blockDim.x / WARP) * 16);
+    block.sums = memory.take<float>(2 * MOST_WARPS<T, D> * 16);
     block.gradients.take(memory, map, pass.partial != nullptr);
     return block;
   }
@@ -75,14 +78,15 @@ template <typename T, int D> struct BackwardBlock {
 
   // Gradients of the queries of one tile of the group that begins at row `begin`, by one warp.
   __device__ void put_queries(int row, int begin, const BackwardPass<T> &pass) const {
-    const int lane = of_lane();
+    const int lane = of_lane(), pitch = gradients.pitch, keys = rectangle.key_tiles() * 16;
+    const unsigned k = wanted[1].address();
+    unsigned ds = shared_address(gradients.ds) + (row - begin) * static_cast<int>(sizeof(T));
     float dq[1][D / 8][4] = {};
 #pragma unroll 1
-    for (int tile = 0; tile < rectangle.key_tiles(); ++tile)
-      multiply_transposed<T, D>(dq, gradients.ds + tile * 16 * gradients.pitch + (row - begin) * sizeof(T),
-                                gradients.pitch, wanted[1].rows, tile * 16, lane);
+    for (int key = 0; key < keys; key += 16, ds += 16 * pitch)
+      multiply_transposed<T, D>(dq, ds, pitch, k, key, lane);
     // forward: s = scale q k^T + biases. Nobody reads the group's q any more.
-    store_sums<T, D>(wanted[0].rows, row, dq[0], biases.root, biases.root, lane);
+    store_sums<T, D>(wanted[0].address(), row, dq[0], biases.root, biases.root, lane);
     __syncwarp();
     put_rows<T, D>(wanted[0].rows, row, to[0], places, pass.add_qkv, lane);
   }
@@ -98,6 +102,12 @@ template <typename T, int D> struct BackwardBlock {
   }
 };
 
+// Where in shared memory what a warp reads for every tile of queries is.
+struct Addresses {
+  unsigned q, k, v, dout, queries, lse, ds;
+  float scale;
+};
+
 // N tiles of keys of one warp, with the gradients of k and v.
 template <typename T, int D, int N> struct Keys {
   Operand<T, D> v[N];
@@ -105,10 +115,10 @@ template <typename T, int D, int N> struct Keys {
   float dk[N][D / 8][4], dv[N][D / 8][4];
 
   __device__ Keys(const BackwardBlock<T, D> &block, int tile, int lane) {
-    const unsigned planes = shared_address(block.biases.planes);
+    const unsigned planes = shared_address(block.biases.planes), rows = block.wanted[2].address();
 #pragma unroll
     for (int n = 0; n < N; ++n) {
-      v[n].hold(block.wanted[2].rows, (tile + n) * 16, lane);
+      if (KEEPS_V<T, D>) v[n].hold(rows, (tile + n) * 16, lane);
 #pragma unroll
       for (int half = 0; half < 2; ++half)
         offset[n][half] = planes - block.biases.keys[(tile + n) * 16 + lane / 4 + half * 8];
@@ -118,40 +128,44 @@ template <typename T, int D, int N> struct Keys {
   }
 
   // The transposes of p and dp for the queries from `row` on.
-  __device__ void probabilities(Tile (&p)[N], Tile (&dp)[N], const BackwardBlock<T, D> &block, int tile, int row,
+  __device__ void probabilities(Tile (&p)[N], Tile (&dp)[N], const Addresses &at, int tile, int row,
                                 int lane) const {
-    const int t = lane % 4;
-    const unsigned queries = shared_address(block.biases.queries + row + 2 * t);
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
       int offsets[2];
-      load_offsets(offsets, queries + j * 32);
+      load_pair(offsets, at.queries + (row + 8 * j) * 4);
 #pragma unroll
       for (int n = 0; n < N; ++n)
 #pragma unroll
-        for (int i = 0; i < 4; ++i) p[n][j][i] = bias_at(offset[n][i / 2] + offsets[i % 2]), dp[n][j][i] = 0.0f;
+        for (int i = 0; i < 4; ++i)
+          p[n][j][i] = load_number(offset[n][i / 2] + offsets[i % 2]), dp[n][j][i] = 0.0f;
     }
-    Operand<T, D> k[N]; // read again for every tile of queries: there are no registers to keep it
+    Operand<T, D> rows[N]; // read again for every tile of queries: there are no registers to keep k
 #pragma unroll
-    for (int n = 0; n < N; ++n) k[n].hold(block.wanted[1].rows, (tile + n) * 16, lane);
-    multiply<D, N>(p, k, block.wanted[0].rows, row, lane);
-    multiply<D, N>(dp, v, block.wanted[3].rows, row, lane);
-    const float scale = block.biases.scale;
+    for (int n = 0; n < N; ++n) rows[n].hold(at.k, (tile + n) * 16, lane);
+    multiply<D, N>(p, rows, at.q, row, lane);
+    if constexpr (KEEPS_V<T, D>) {
+      multiply<D, N>(dp, v, at.dout, row, lane);
+    } else {
+#pragma unroll
+      for (int n = 0; n < N; ++n) rows[n].hold(at.v, (tile + n) * 16, lane);
+      multiply<D, N>(dp, rows, at.dout, row, lane);
+    }
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
       float lse[2];
-      load_pair(lse, shared_address(block.lse + row + 8 * j + 2 * t));
+      load_pair(lse, at.lse + (row + 8 * j) * 4);
 #pragma unroll
       for (int n = 0; n < N; ++n)
 #pragma unroll
         for (int i = 0; i < 4; ++i) // rounded as in the forward pass: what decides a row is 1 again
-          p[n][j][i] = exp2_approximate(__fmul_rn(p[n][j][i], scale) - lse[i % 2]);
+          p[n][j][i] = exp2_approximate(__fmul_rn(p[n][j][i], at.scale) - lse[i % 2]);
     }
   }
 
   // Sums of p dp over this warp's keys, for each of 16 queries: lanes of the same t exchange halves of what they
   // have.
-  static __device__ void sum_columns(float *sums, const Tile (&p)[N], const Tile (&dp)[N], int lane) {
+  static __device__ void sum_columns(unsigned sums, const Tile (&p)[N], const Tile (&dp)[N], int lane) {
     const bool second = lane & 16, odd = lane & 8;
     float of[2][2] = {};
 #pragma unroll
@@ -164,48 +178,43 @@ template <typename T, int D, int N> struct Keys {
       kept[i] = (second ? of[1][i] : of[0][i]) + __shfl_xor_sync(0xffffffffu, second ? of[0][i] : of[1][i], 16);
     float sum = (odd ? kept[1] : kept[0]) + __shfl_xor_sync(0xffffffffu, odd ? kept[0] : kept[1], 8);
     sum += __shfl_xor_sync(0xffffffffu, sum, 4);
-    if (!(lane & 4)) sums[second * 8 + lane % 4 * 2 + odd] = sum;
+    if (!(lane & 4)) store_word(sums + (second * 8 + lane % 4 * 2 + odd) * 4, __float_as_uint(sum));
   }
 
-  // Adds what the queries from `row` on give to dk and dv, and writes their `ds`.
-  __device__ void differentiate(Tile (&p)[N], Tile (&dp)[N], const BackwardBlock<T, D> &block, const float *sums,
-                                int tile, int row, int begin, int lane) {
-    const int g = lane / 4, t = lane % 4, warps = block.warps();
+  // Adds what the queries from `row` on give to dk and dv, and writes their `ds`. `sums` are those of `warps` warps.
+  __device__ void differentiate(Tile (&p)[N], Tile (&dp)[N], const Addresses &at, unsigned sums, int warps,
+                                int row, int pitch, int lane) {
     // forward: out = p v
-    multiply_rows<T, D, N>(dv, p, block.wanted[3].rows, row, lane);
-#pragma unroll
-    for (int j = 0; j < 2; ++j) {
-      float sum[2] = {};
-#pragma unroll 1
-      for (int warp = 0; warp < warps; ++warp) {
-        float of_warp[2];
-        load_pair(of_warp, shared_address(sums) + (warp * 16 + 8 * j + 2 * t) * 4);
-        sum[0] += of_warp[0], sum[1] += of_warp[1];
-      }
-      // forward: p = softmax(s)
-#pragma unroll
-      for (int n = 0; n < N; ++n)
-#pragma unroll
-        for (int i = 0; i < 4; ++i) dp[n][j][i] = p[n][j][i] * (dp[n][j][i] - sum[i % 2]);
+    multiply_rows<T, D, N>(dv, p, at.dout, row, lane);
+    float sum[2][2] = {};
+    constexpr int MOST = MOST_WARPS<T, D> * 2, AT_ONCE = MOST <= 10 ? MOST : 2;
+#pragma unroll AT_ONCE
+    for (int i = 0; i < MOST; ++i) {
+      float of_warp[2];
+      if (i / 2 >= warps) break;
+      load_pair(of_warp, sums + (i * 8 + lane % 4 * 2) * 4);
+      sum[i % 2][0] += of_warp[0], sum[i % 2][1] += of_warp[1];
     }
-    // forward: s = scale q k^T + biases
-    multiply_rows<T, D, N>(dk, dp, block.wanted[0].rows, row, lane);
-    const int pitch = block.gradients.pitch, size = sizeof(T);
-    const unsigned ds = shared_address(block.gradients.ds) + (tile * 16 + g) * pitch + (row - begin + 2 * t) * size;
+    // forward: p = softmax(s)
 #pragma unroll
     for (int n = 0; n < N; ++n)
 #pragma unroll
-      for (int j = 0; j < 2; ++j) {
-        store_pair<T>(ds + n * 16 * pitch + 8 * j * size, dp[n][j][0], dp[n][j][1]);
-        store_pair<T>(ds + (n * 16 + 8) * pitch + 8 * j * size, dp[n][j][2], dp[n][j][3]);
-      }
+      for (int i = 0; i < 8; ++i) dp[n][i / 4][i % 4] = p[n][i / 4][i % 4] * (dp[n][i / 4][i % 4] - sum[i / 4][i % 2]);
+    // forward: s = scale q k^T + biases
+    multiply_rows<T, D, N>(dk, dp, at.q, row, lane);
+#pragma unroll
+    for (int n = 0; n < N; ++n)
+#pragma unroll
+      for (int i = 0; i < 4; ++i) // rows, columns
+        store_pair<T>(at.ds + (n * 16 + i / 2 * 8) * pitch + i % 2 * 8 * static_cast<int>(sizeof(T)),
+                      dp[n][i % 2][i / 2 * 2], dp[n][i % 2][i / 2 * 2 + 1]);
   }
 
   // Writes dk and dv; those of the padding are added to the block's. Nobody reads k and v any more.
   __device__ void finish(const BackwardBlock<T, D> &block, const BackwardPass<T> &pass, const Map &map, int tile) {
     const int lane = of_lane();
     const float scale = block.biases.root;
-    char *const k = block.wanted[1].rows, *const v = block.wanted[2].rows;
+    const unsigned k = block.wanted[1].address(), v = block.wanted[2].address();
 #pragma unroll
     for (int n = 0; n < N; ++n) {
       const int row = (tile + n) * 16;
@@ -219,8 +228,8 @@ template <typename T, int D, int N> struct Keys {
     __syncwarp();
 #pragma unroll 1
     for (int row = tile * 16; row < (tile + N) * 16; row += 16) {
-      put_rows<T, D>(k, row, block.to[1], block.places, pass.add_qkv, lane);
-      put_rows<T, D>(v, row, block.to[2], block.places, pass.add_qkv, lane);
+      put_rows<T, D>(block.wanted[1].rows, row, block.to[1], block.places, pass.add_qkv, lane);
+      put_rows<T, D>(block.wanted[2].rows, row, block.to[2], block.places, pass.add_qkv, lane);
     }
   }
 
@@ -242,20 +251,29 @@ template <typename T, int D, int N> struct Keys {
 template <typename T, int D, int N>
 __device__ inline void differentiate(const BackwardBlock<T, D> &block, const BackwardPass<T> &pass, const Map &map,
                                      int tile) {
-  const int rows = block.rectangle.query_tiles() * 16;
-  const int lane = of_lane();
+  const int rows = block.rectangle.query_tiles() * 16, warps = block.warps(), lane = of_lane();
+  const int pitch = block.gradients.pitch, size = sizeof(T);
   Keys<T, D, N> keys(block, tile, lane);
+  Addresses at = {block.wanted[0].address(),
+                  block.wanted[1].address(),
+                  block.wanted[2].address(),
+                  block.wanted[3].address(),
+                  shared_address(block.biases.queries + lane % 4 * 2),
+                  shared_address(block.lse + lane % 4 * 2),
+                  0,
+                  block.biases.scale};
 #pragma unroll 1
   for (int begin = 0; begin < rows; begin += pass.group * 16) {
     const int end = min(begin + pass.group * 16, rows);
+    at.ds = shared_address(block.gradients.ds) + (tile * 16 + lane / 4) * pitch + lane % 4 * 2 * size;
 #pragma unroll 1
-    for (int row = begin; row < end; row += 16) {
-      float *const sums = block.sums + (row & 16 ? blockDim.x / WARP * 16 : 0);
+    for (int row = begin; row < end; row += 16, at.ds += 16 * size) {
+      const unsigned sums = shared_address(block.sums) + (row & 16 ? MOST_WARPS<T, D> * 16 * 4 : 0);
       Tile p[N], dp[N];
-      keys.probabilities(p, dp, block, tile, row, lane);
-      keys.sum_columns(sums + threadIdx.x / WARP * 16, p, dp, lane);
+      keys.probabilities(p, dp, at, tile, row, lane);
+      keys.sum_columns(sums + threadIdx.x / WARP * 16 * 4, p, dp, lane);
       __syncthreads(); // the sums of all warps are there; `ds` of the tile before is too
-      keys.differentiate(p, dp, block, sums, tile, row, begin, lane);
+      keys.differentiate(p, dp, at, sums, warps, row, pitch, lane);
     }
     block.finish_group(begin, end, pass, map);
   }

@@ -87,20 +87,3 @@ struct Biases {
     }
   }
 };
-
-// Two neighbouring offsets.
-__device__ inline void load_offsets(int (&to)[2], unsigned address) {
-  asm volatile("ld.shared.v2.s32 {%0, %1}, [%2];" : "=r"(to[0]), "=r"(to[1]) : "r"(address) : "memory");
-}
-
-// Two neighbouring numbers.
-__device__ inline void load_pair(float (&to)[2], unsigned address) {
-  asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(to[0]), "=f"(to[1]) : "r"(address) : "memory");
-}
-
-// A number of the planes.
-__device__ inline float bias_at(unsigned address) {
-  float value;
-  asm volatile("ld.shared.f32 %0, [%1];" : "=f"(value) : "r"(address) : "memory");
-  return value;
-}

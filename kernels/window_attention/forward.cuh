@@ -1,7 +1,6 @@
 // Window attention, forward.
 #pragma once
 
-#include "biases.cuh"
 #include "tiles.cuh"
 
 // Tiles of 16 queries that a warp has, and tiles of keys whose scores it holds at once.
@@ -15,7 +14,7 @@ template <typename T, int D, int N> struct Queries {
   float out[N][D / 8][4];
   float most[N][2], sum[N][2]; // what exponentials are relative to, and their sums over this lane's columns
 
-  __device__ Queries(const char *rows, const Biases &biases, int tile, int lane) {
+  __device__ Queries(unsigned rows, const Biases &biases, int tile, int lane) {
     const unsigned planes = shared_address(biases.planes);
 #pragma unroll
     for (int n = 0; n < N; ++n) {
@@ -31,15 +30,15 @@ template <typename T, int D, int N> struct Queries {
   }
 
   // Scores with the keys of one tile.
-  __device__ void score(Tile (&scores)[N], const char *k, unsigned offsets, int key, int lane) const {
+  __device__ void score(Tile (&scores)[N], unsigned k, unsigned offsets, int key, int lane) const {
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
       int keys[2];
-      load_offsets(keys, offsets + (key + 8 * j) * 4);
+      load_pair(keys, offsets + (key + 8 * j) * 4);
 #pragma unroll
       for (int n = 0; n < N; ++n)
 #pragma unroll
-        for (int i = 0; i < 4; ++i) scores[n][j][i] = bias_at(offset[n][i / 2] - keys[i % 2]);
+        for (int i = 0; i < 4; ++i) scores[n][j][i] = load_number(offset[n][i / 2] - keys[i % 2]);
     }
     multiply<D, N>(scores, q, k, key, lane);
   }
@@ -71,7 +70,7 @@ template <typename T, int D, int N> struct Queries {
 
   // COUNT tiles of keys.
   template <int COUNT>
-  __device__ void see(const char *k, const char *v, unsigned offsets, int tile, float scale, int lane) {
+  __device__ void see(unsigned k, unsigned v, unsigned offsets, int tile, float scale, int lane) {
     Tile scores[COUNT][N];
 #pragma unroll
     for (int j = 0; j < COUNT; ++j) score(scores[j], k, offsets, (tile + j) * 16, lane);
@@ -80,7 +79,7 @@ template <typename T, int D, int N> struct Queries {
     for (int j = 0; j < COUNT; ++j) multiply_rows<T, D, N>(out, scores[j], v, (tile + j) * 16, lane);
   }
 
-  __device__ void see_all(const char *k, const char *v, const Biases &biases, int tiles, int lane) {
+  __device__ void see_all(unsigned k, unsigned v, const Biases &biases, int tiles, int lane) {
     const unsigned offsets = shared_address(biases.keys + lane % 4 * 2);
     const float scale = biases.scale;
     int tile = 0;
@@ -92,7 +91,7 @@ template <typename T, int D, int N> struct Queries {
   }
 
   // Puts the means of v in the place of the queries, and the logarithms of the sums, as powers of two, into `lse`.
-  __device__ void finish(char *rows, float *lse, float scale, int tile, int lane) {
+  __device__ void finish(unsigned rows, float *lse, float scale, int tile, int lane) {
 #pragma unroll
     for (int n = 0; n < N; ++n) {
       const int row = (tile + n) * 16;
@@ -137,10 +136,10 @@ template <typename T, int D> struct ForwardBlock {
   template <int N> __device__ void attend(int tile, float *statistic, const Map &map) {
     {
       const int lane = of_lane();
-      Queries<T, D, N> queries(wanted[0].rows, biases, tile, lane);
-      queries.see_all(wanted[1].rows, wanted[2].rows, biases, rectangle.key_tiles(), lane);
+      Queries<T, D, N> queries(wanted[0].address(), biases, tile, lane);
+      queries.see_all(wanted[1].address(), wanted[2].address(), biases, rectangle.key_tiles(), lane);
       __syncwarp(); // the warp has read its queries
-      queries.finish(wanted[0].rows, lse, biases.scale, tile, of_lane());
+      queries.finish(wanted[0].address(), lse, biases.scale, tile, of_lane());
     }
     __syncwarp();
     const int lane = of_lane();

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "../common/last_block.cuh"
-#include "biases.cuh"
+#include "tiles.cuh"
 
 template <typename T> struct Gradients {
   // Gradients of scores, keys by queries of a group, `pitch` bytes a key: neither rows that ldmatrix reads at once
@@ -26,35 +26,54 @@ template <typename T> struct Gradients {
     of_padding = memory.take<float>(wanted ? map.tiles * 16 : 0);
   }
 
+  // Of `ds`.
+  static __device__ float number(unsigned at) {
+    if constexpr (sizeof(T) == 4) return load_number(at);
+    unsigned short value;
+    asm volatile("ld.shared.u16 %0, [%1];" : "=h"(value) : "r"(at) : "memory");
+    return __uint_as_float(static_cast<unsigned>(value) << 16);
+  }
+
   __device__ void begin(const Map &map) const {
     const int side = 2 * map.window - 1;
     for (int i = threadIdx.x; i < side * map.window * map.window; i += blockDim.x) pairs[i] = 0.0f;
     for (int i = threadIdx.x; i < 2 * map.head_dim; i += blockDim.x) padding[i] = 0.0f;
   }
 
-  // Adds `ds` of the queries from `begin` to `end`. A thread has one column of keys, one of queries, and every
-  // parts-th distance of rows.
-  __device__ void sum_group(const Rectangle r, int window, int begin, int end) const {
-    const int last = min(end, r.positions), all = r.columns * r.columns;
-    const int parts = max(static_cast<int>(blockDim.x) / all, 1);
-    for (int i = threadIdx.x; i < all * parts; i += blockDim.x) {
-      const int part = i / all, kx = (i - part * all) / r.columns, qx = i - part * all - kx * r.columns;
-      const int first = (begin - qx + r.columns - 1) / r.columns, after = (last - qx + r.columns - 1) / r.columns;
-      float *sum = pairs + ((part - r.rows + window) * window + kx) * window + qx;
-      const int step = r.columns * (pitch + static_cast<int>(sizeof(T)));
-      for (int dy = part - r.rows + 1; dy < r.rows; dy += parts, sum += parts * window * window) {
-        const int from = max(first, dy), to = min(after, r.rows + dy);
-        const char *at = ds + ((from - dy) * r.columns + kx) * pitch +
-                         (from * r.columns + qx - begin) * static_cast<int>(sizeof(T));
-        float of_rows = 0.0f;
+  // Goes down a column of keys beside ROWS rows of one of queries, from row `y` on: what lies as far apart as what
+  // came before is in the next of as many sums. `at` is the first key's, `sum` that of the largest distance.
+  template <int ROWS> __device__ void walk(unsigned at, unsigned sum, const Rectangle &r, int step, int down) const {
+    const int next = r.columns * static_cast<int>(sizeof(T));
+    float of[ROWS] = {};
 #pragma unroll 4
-        for (int y = from; y < to; ++y, at += step) {
-          float value[1];
-          load<T, 1>(reinterpret_cast<const T *>(at), value);
-          of_rows += value[0];
-        }
-        if (from < to) *sum += of_rows;
-      }
+    for (int key = 0; key < r.rows; ++key, at += step, sum -= down) {
+#pragma unroll
+      for (int i = 0; i < ROWS; ++i) of[i] += number(at + i * next);
+      store_word(sum, __float_as_uint(load_number(sum) + of[ROWS - 1]));
+#pragma unroll
+      for (int i = ROWS - 1; i > 0; --i) of[i] = of[i - 1];
+      of[0] = 0.0f;
+    }
+#pragma unroll
+    for (int i = ROWS - 1; i > 0; --i, sum -= down) store_word(sum, __float_as_uint(load_number(sum) + of[i]));
+  }
+
+  // Adds `ds` of the queries from `begin` to `end`. A thread has a column of keys and one of queries.
+  __device__ void sum_group(const Rectangle r, int window, int begin, int end) const {
+    constexpr int ROWS = 4;
+    const int last = min(end, r.positions), size = sizeof(T), down = window * window * 4, step = r.columns * pitch;
+#pragma unroll 1
+    for (int pair = threadIdx.x; pair < r.columns * r.columns; pair += blockDim.x) {
+      const int kx = pair / r.columns, qx = pair - kx * r.columns;
+      const int first = (begin - qx + r.columns - 1) / r.columns, after = (last - qx + r.columns - 1) / r.columns;
+      unsigned at = shared_address(ds) + kx * pitch + (first * r.columns + qx - begin) * size;
+      unsigned sum = shared_address(pairs) + ((first + window - 1) * window + kx) * window * 4 + qx * 4;
+      int y = first;
+#pragma unroll 1
+      for (; y + ROWS <= after; y += ROWS, at += ROWS * r.columns * size, sum += ROWS * down)
+        walk<ROWS>(at, sum + (ROWS - 1) * down, r, step, down);
+#pragma unroll 1
+      for (; y < after; ++y, at += r.columns * size, sum += down) walk<1>(at, sum, r, step, down);
     }
     if (!r.padded) return;
     for (int i = begin + threadIdx.x; i < last; i += blockDim.x) {

@@ -76,6 +76,8 @@ template <typename T> struct Wanted {
   Head<const T> head;
   const T *padding;
   char *rows;
+
+  __device__ unsigned address() const { return shared_address(rows); }
 };
 
 template <typename T, int D, int N>

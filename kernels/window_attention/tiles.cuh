@@ -2,7 +2,23 @@
 // multiplications in f32. Sums lie in registers as multiply_add (common/mma.cuh) leaves them in both.
 #pragma once
 
-#include "rows.cuh"
+#include "biases.cuh"
+
+// Accesses to shared memory by its own addresses of 32 bits, which a kernel has registers for.
+__device__ inline void load_pair(int (&to)[2], unsigned at) {
+  asm volatile("ld.shared.v2.s32 {%0, %1}, [%2];" : "=r"(to[0]), "=r"(to[1]) : "r"(at) : "memory");
+}
+__device__ inline void load_pair(float (&to)[2], unsigned at) {
+  asm volatile("ld.shared.v2.f32 {%0, %1}, [%2];" : "=f"(to[0]), "=f"(to[1]) : "r"(at) : "memory");
+}
+__device__ inline float load_number(unsigned at) {
+  float value;
+  asm volatile("ld.shared.f32 %0, [%1];" : "=f"(value) : "r"(at) : "memory");
+  return value;
+}
+__device__ inline void store_word(unsigned at, unsigned word) {
+  asm volatile("st.shared.b32 [%0], %1;" ::"r"(at), "r"(word) : "memory");
+}
 
 // Tiles begin at multiples of 8 rows, by which the permutation of chunks repeats.
 
@@ -16,30 +32,29 @@ template <typename T, int D> struct Operand;
 template <int D> struct Operand<bf16, D> {
   unsigned words[D / 16][4];
 
-  __device__ void hold(const char *rows, int row, int lane) {
+  __device__ void hold(unsigned rows, int row, int lane) {
 #pragma unroll
     for (int k = 0; k < D / 16; ++k)
-      load_matrices<false>(words[k], shared_address(rows) + row * Rows<bf16, D>::BYTES +
+      load_matrices<false>(words[k], rows + row * Rows<bf16, D>::BYTES +
                                          Rows<bf16, D>::chunk(lane % 16, 2 * k + lane / 16));
   }
 };
 
 // f32 would fill too many registers: it stays where it is.
 template <int D> struct Operand<float, D> {
-  const char *rows;
-  int row;
+  unsigned first;
 
-  __device__ void hold(const char *rows_, int row_, int) { rows = rows_, row = row_; }
+  __device__ void hold(unsigned rows, int row, int) { first = rows + row * Rows<float, D>::BYTES; }
 };
 
 // sums[n] += first[n] * transpose of the 16 rows of `second` from `row` on.
 template <int D, int N>
-__device__ inline void multiply(Tile (&sums)[N], const Operand<bf16, D> (&first)[N], const char *second,
-                                int row, int lane) {
+__device__ inline void multiply(Tile (&sums)[N], const Operand<bf16, D> (&first)[N], unsigned second, int row,
+                                int lane) {
 #pragma unroll
   for (int k = 0; k < D / 16; ++k) {
     unsigned b[4];
-    load_matrices<false>(b, shared_address(second) + row * Rows<bf16, D>::BYTES +
+    load_matrices<false>(b, second + row * Rows<bf16, D>::BYTES +
                                 Rows<bf16, D>::chunk(lane / 16 * 8 + lane % 8, 2 * k + lane / 8 % 2));
 #pragma unroll
     for (int n = 0; n < N; ++n) {
@@ -50,8 +65,8 @@ __device__ inline void multiply(Tile (&sums)[N], const Operand<bf16, D> (&first)
 }
 
 template <int D, int N>
-__device__ inline void multiply(Tile (&sums)[N], const Operand<float, D> (&first)[N], const char *second,
-                                int row, int lane) {
+__device__ inline void multiply(Tile (&sums)[N], const Operand<float, D> (&first)[N], unsigned second, int row,
+                                int lane) {
   using Place = Rows<float, D>;
   const int g = lane / 4, t = lane % 4;
 #pragma unroll 1
@@ -59,15 +74,13 @@ __device__ inline void multiply(Tile (&sums)[N], const Operand<float, D> (&first
     float b[4][FOUR];
 #pragma unroll
     for (int i = 0; i < 4; ++i)
-      load_shared(b[i], shared_address(second) + row * Place::BYTES +
-                            Place::chunk(i / 2 * 8 + 2 * t + i % 2, chunk));
+      load_shared(b[i], second + row * Place::BYTES + Place::chunk(i / 2 * 8 + 2 * t + i % 2, chunk));
 #pragma unroll
     for (int n = 0; n < N; ++n)
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
         float a[FOUR];
-        load_shared(a, shared_address(first[n].rows) + first[n].row * Place::BYTES +
-                           Place::chunk(g + half * 8, chunk));
+        load_shared(a, first[n].first + Place::chunk(g + half * 8, chunk));
 #pragma unroll
         for (int i = 0; i < 4; ++i)
 #pragma unroll
@@ -85,11 +98,11 @@ __device__ inline void pack_tile(unsigned (&to)[4], const Tile &tile) {
 // sums += tile * the 16 rows from `row` on: [n] of the sums is columns 8 n and following.
 template <int D, int N>
 __device__ inline void multiply_rows(float (&sums)[N][D / 8][4], const unsigned (&tiles)[N][4],
-                                     const char *rows, int row, int lane) {
+                                     unsigned rows, int row, int lane) {
 #pragma unroll
   for (int k = 0; k < D / 16; ++k) {
     unsigned b[4];
-    load_matrices<true>(b, shared_address(rows) + row * Rows<bf16, D>::BYTES +
+    load_matrices<true>(b, rows + row * Rows<bf16, D>::BYTES +
                                Rows<bf16, D>::chunk(lane % 16, 2 * k + lane / 16));
 #pragma unroll
     for (int n = 0; n < N; ++n) {
@@ -102,22 +115,21 @@ __device__ inline void multiply_rows(float (&sums)[N][D / 8][4], const unsigned 
 // sums += a column of tiles * one row.
 template <int D, int N>
 __device__ inline void add_row(float (&sums)[N][D / 8][4], const float (&upper)[N], const float (&lower)[N],
-                               const char *rows, int row, int lane) {
+                               unsigned rows, int row, int lane) {
 #pragma unroll
   for (int k = 0; k < D / 8; ++k) {
-    const float2 b =
-        *reinterpret_cast<const float2 *>(rows + Rows<float, D>::number(row, 8 * k + lane % 4 * 2));
+    float b[2];
+    load_pair(b, rows + Rows<float, D>::number(row, 8 * k + lane % 4 * 2));
 #pragma unroll
-    for (int n = 0; n < N; ++n) {
-      sums[n][k][0] += upper[n] * b.x, sums[n][k][1] += upper[n] * b.y;
-      sums[n][k][2] += lower[n] * b.x, sums[n][k][3] += lower[n] * b.y;
-    }
+    for (int n = 0; n < N; ++n)
+#pragma unroll
+      for (int i = 0; i < 4; ++i) sums[n][k][i] += (i < 2 ? upper[n] : lower[n]) * b[i % 2];
   }
 }
 
 template <typename T, int D, int N>
-__device__ inline void multiply_rows(float (&sums)[N][D / 8][4], const Tile (&tiles)[N], const char *rows,
-                                     int row, int lane) {
+__device__ inline void multiply_rows(float (&sums)[N][D / 8][4], const Tile (&tiles)[N], unsigned rows, int row,
+                                     int lane) {
   if constexpr (sizeof(T) == 2) {
     unsigned packed[N][4];
 #pragma unroll
@@ -144,17 +156,17 @@ __device__ inline void multiply_rows(float (&sums)[N][D / 8][4], const Tile (&ti
 // sums += transpose of a tile in shared memory * the 16 rows from `row` on. The tile's first row is at `tile`,
 // each further one `pitch` bytes on.
 template <typename T, int D>
-__device__ inline void multiply_transposed(float (&sums)[1][D / 8][4], const char *tile, int pitch,
-                                           const char *rows, int row, int lane) {
+__device__ inline void multiply_transposed(float (&sums)[1][D / 8][4], unsigned tile, int pitch, unsigned rows,
+                                           int row, int lane) {
   if constexpr (sizeof(T) == 2) {
     unsigned a[1][4];
-    load_matrices<true>(a[0], shared_address(tile) + (lane / 16 * 8 + lane % 8) * pitch + lane / 8 % 2 * 16);
+    load_matrices<true>(a[0], tile + (lane / 16 * 8 + lane % 8) * pitch + lane / 8 % 2 * 16);
     multiply_rows<D, 1>(sums, a, rows, row, lane);
   } else {
 #pragma unroll 1
     for (int i = 0; i < 16; ++i) {
-      const float *const line = reinterpret_cast<const float *>(tile + i * pitch) + lane / 4;
-      const float upper[1] = {line[0]}, lower[1] = {line[8]};
+      const float upper[1] = {load_number(tile + i * pitch + lane / 4 * 4)};
+      const float lower[1] = {load_number(tile + i * pitch + lane / 4 * 4 + 32)};
       add_row<D, 1>(sums, upper, lower, rows, row + i, lane);
     }
   }
@@ -163,17 +175,17 @@ __device__ inline void multiply_transposed(float (&sums)[1][D / 8][4], const cha
 // A pair of neighbouring numbers, rounded to T, into shared memory.
 template <typename T> __device__ inline void store_pair(unsigned at, float first, float second) {
   if constexpr (sizeof(T) == 2)
-    asm volatile("st.shared.b32 [%0], %1;" ::"r"(at), "r"(pack_pair(first, second)) : "memory");
+    store_word(at, pack_pair(first, second));
   else
     asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(at), "f"(first), "f"(second) : "memory");
 }
 
 // Sums of 16 rows, those of rows g and g + 8 times `upper` and `lower`, to rows in shared memory.
 template <typename T, int D>
-__device__ inline void store_sums(char *rows, int row, const float (&sums)[D / 8][4], float upper,
+__device__ inline void store_sums(unsigned rows, int row, const float (&sums)[D / 8][4], float upper,
                                   float lower, int lane) {
   const int g = lane / 4, t = lane % 4;
-  const unsigned at = shared_address(rows) + row * Rows<T, D>::BYTES;
+  const unsigned at = rows + row * Rows<T, D>::BYTES;
 #pragma unroll
   for (int k = 0; k < D / 8; ++k) {
     const int column = 8 * k + 2 * t;
