@@ -1,6 +1,7 @@
 //! Index: what runs the graph on CUDA devices stands on.
 
 pub mod arguments;
+pub mod attention;
 pub mod device;
 pub mod kernels;
 pub mod library;

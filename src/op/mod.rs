@@ -92,6 +92,7 @@ impl Op {
         match self {
             Op::LayerNorm(operation) => Some(operation),
             Op::Linear(operation) => Some(operation),
+            Op::SelfAttention(operation) => Some(operation),
             _ => None,
         }
     }
