@@ -90,6 +90,7 @@ impl Op {
     /// Its two directions on CUDA devices; `None` as long as it has no kernels.
     pub fn on_cuda(&self) -> Option<&dyn OnCuda> {
         match self {
+            Op::CrossAttention(operation) => Some(operation),
             Op::LayerNorm(operation) => Some(operation),
             Op::Linear(operation) => Some(operation),
             Op::SelfAttention(operation) => Some(operation),
