@@ -94,6 +94,7 @@ impl Op {
             Op::LayerNorm(operation) => Some(operation),
             Op::Linear(operation) => Some(operation),
             Op::SelfAttention(operation) => Some(operation),
+            Op::SoftmaxWeightedSum(operation) => Some(operation),
             _ => None,
         }
     }
