@@ -58,39 +58,34 @@ template <typename T> __device__ inline int in_tile(int line, int chunk) {
   return line * LINE_BYTES + (chunk ^ turn) * CHUNK_BYTES;
 }
 
-// `count` numbers of any alignment, then zeros, as 16 bytes.
-template <typename T> __device__ inline void load_guarded(char *to, const T *from, int count) {
-  float values[WIDEST<T>];
-#pragma unroll
-  for (int i = 0; i < WIDEST<T>; ++i) {
+// The same as load_tile, number by number.
+template <int LINES, typename T>
+__device__ inline void load_tile_unaligned(char *tile, const HeadRows<const T> &from, int row, int column) {
+#pragma unroll 1
+  for (int i = threadIdx.x; i < LINES * LINE<T>; i += ATTENTION_THREADS) {
+    const int line = i / LINE<T>, at = i % LINE<T>;
     float value[1] = {0.0f};
-    if (i < count) load<T, 1>(from + i, value);
-    values[i] = value[0];
+    if (row + line < from.rows && column + at < from.columns)
+      load<T, 1>(from.at(row + line, column + at), value);
+    store(reinterpret_cast<T *>(tile + in_tile<T>(line, at / WIDEST<T>)) + at % WIDEST<T>, value);
   }
-  store(reinterpret_cast<T *>(to), values);
 }
 
 // Brings LINES rows from `row` on, and a line's columns from `column` on, into a tile; zeros where there are
 // none. To be waited for as copies are, and with a barrier.
 template <int LINES, typename T>
 __device__ inline void load_tile(char *tile, const HeadRows<const T> &from, int row, int column) {
+  if (!from.whole) return load_tile_unaligned<LINES>(tile, from, row, column);
   constexpr int AT_ONCE = ATTENTION_THREADS / LINE_CHUNKS;
   const int line = threadIdx.x / LINE_CHUNKS, chunk = threadIdx.x % LINE_CHUNKS;
-  const int count = min(max(from.columns - column - chunk * WIDEST<T>, 0), WIDEST<T>);
-  const int end = count > 0 ? from.rows - row - line : 0; // lines that are there for this thread
-  const T *place = from.at(row + line, column + chunk * WIDEST<T>);
-  if (from.whole) {
+  const int first = column + chunk * WIDEST<T>;
+  const int end = first < from.columns ? from.rows - row - line : 0; // lines that are there for this thread
+  const T *place = from.at(row + line, first);
 #pragma unroll
-    for (int i = 0; i < LINES; i += AT_ONCE) {
-      copy_async<CHUNK_BYTES>(shared_address(tile + in_tile<T>(line + i, chunk)), i < end ? place : from.data,
-                              i < end);
-      place += static_cast<size_t>(AT_ONCE) * from.stride;
-    }
-  } else {
-#pragma unroll 1
-    for (int i = 0; i < LINES; i += AT_ONCE)
-      load_guarded(tile + in_tile<T>(line + i, chunk), place + static_cast<size_t>(i) * from.stride,
-                   i < end ? count : 0);
+  for (int i = 0; i < LINES; i += AT_ONCE) {
+    copy_async<CHUNK_BYTES>(shared_address(tile + in_tile<T>(line + i, chunk)), i < end ? place : from.data,
+                            i < end);
+    place += static_cast<size_t>(AT_ONCE) * from.stride;
   }
 }
 
@@ -172,13 +167,15 @@ __device__ inline void set_chunk(bf16 *at, const float (&values)[8]) {
                     pack_pair(values[4], values[5]), pack_pair(values[6], values[7])));
 }
 
-// Sets `count` of N neighbouring numbers, or adds to them.
-template <typename T, int N>
-__device__ inline void put_some(T *at, int count, const float (&values)[N], bool add) {
-#pragma unroll
-  for (int i = 0; i < N; ++i) {
-    const float value[1] = {values[i]};
-    if (i < count) put<T, 1>(at + i, value, add);
+// The same as put_staged, number by number.
+template <int LINES, typename T>
+__device__ inline void put_unaligned(const float *stage, int thread, int threads, const HeadRows<T> &to,
+                                     int row, int column, bool add) {
+#pragma unroll 1
+  for (int i = thread; i < LINES * LINE<T>; i += threads) {
+    const int line = i / LINE<T>, at = i % LINE<T>;
+    const float value[1] = {stage[in_stage<LINE<T>>(line, at)]};
+    if (row + line < to.rows && column + at < to.columns) put<T, 1>(to.at(row + line, column + at), value, add);
   }
 }
 
@@ -186,28 +183,20 @@ __device__ inline void put_some(T *at, int count, const float (&values)[N], bool
 template <int LINES, typename T>
 __device__ inline void put_staged(const float *stage, int thread, int threads, const HeadRows<T> &to, int row,
                                   int column, bool add) {
-  const int chunk = thread % LINE_CHUNKS, first = chunk * WIDEST<T>,
-            count = min(to.columns - column - first, WIDEST<T>);
-  const int end = count > 0 ? min(to.rows - row, LINES) : 0;
-  float values[WIDEST<T>];
-  if (to.whole) {
+  if (!to.whole) return put_unaligned<LINES>(stage, thread, threads, to, row, column, add);
+  const int first = thread % LINE_CHUNKS * WIDEST<T>;
+  const int end = column + first < to.columns ? min(to.rows - row, LINES) : 0;
 #pragma unroll 2
-    for (int line = thread / LINE_CHUNKS; line < end; line += threads / LINE_CHUNKS) {
-      load_staged<LINE<T>>(stage, line, first, values);
-      T *const at = to.at(row + line, column + first);
-      if (add) {
-        float before[WIDEST<T>];
-        load<T, WIDEST<T>>(at, before);
+  for (int line = thread / LINE_CHUNKS; line < end; line += threads / LINE_CHUNKS) {
+    T *const at = to.at(row + line, column + first);
+    float values[WIDEST<T>];
+    load_staged<LINE<T>>(stage, line, first, values);
+    if (add) {
+      float before[WIDEST<T>];
+      load<T, WIDEST<T>>(at, before);
 #pragma unroll
-        for (int i = 0; i < WIDEST<T>; ++i) values[i] += before[i];
-      }
-      set_chunk(at, values);
+      for (int i = 0; i < WIDEST<T>; ++i) values[i] += before[i];
     }
-  } else {
-#pragma unroll 1
-    for (int line = thread / LINE_CHUNKS; line < end; line += threads / LINE_CHUNKS) {
-      load_staged<LINE<T>>(stage, line, first, values);
-      put_some(to.at(row + line, column + first), count, values, add);
-    }
+    set_chunk(at, values);
   }
 }

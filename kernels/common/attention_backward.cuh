@@ -109,22 +109,21 @@ template <typename T> struct QueryGradient : AttentionBackward<T, true> {
   // dq (+)= scale ds k, and `means`, the sums of p dp of each row. dq may be without data: not wanted.
   __device__ void run(const HeadRows<T> &dq, float *means, bool add) {
     const int tiles = (count + TILE_KEYS - 1) / TILE_KEYS, steps = tiles * lines;
-    const int all_steps = dq.data == nullptr ? steps : 2 * steps;
+    const int all_steps = dq.data == nullptr ? steps : 2 * steps, all = max(tiles, 1);
     float lse[Math::HELD], mean[Math::HELD] = {};
     rows_of(saved.lse, blockIdx.x, INFINITY, lse);
     Scores scores = {}, gradients = {};
     typename Math::QuerySums sums[GROUP_LINES<T>] = {};
-    if (steps > 0) load_step(0, 0);
-    copy_commit();
 #pragma unroll 1
-    for (int step = 0; step < all_steps; ++step) {
+    for (int step = -1; step < all_steps; ++step) {
       copy_wait<0>();
       __syncthreads();
-      const int tile = step / lines % tiles, next = (step + 1) / lines % tiles;
+      const int tile = step / lines % all, next = (step + 1) / lines % all;
       const bool second = step >= steps;
       if (step + 1 < all_steps) load_step(step + 1, next);
       if (second && step % lines == 0) load_rest(tile);
       copy_commit();
+      if (step < 0) continue;
       add_scores(scores, gradients, step);
       if (step % lines < lines - 1) continue;
       const unsigned counting = counting_keys(task.mask, count, tile * TILE_KEYS);
@@ -197,16 +196,15 @@ template <typename T> struct KeyGradient : AttentionBackward<T, false> {
     const bool for_keys = threadIdx.x >= 2 * WARP; // these warps sum dk, the others dv
     Scores scores = {}, gradients = {};
     typename Math::KeySums sums[GROUP_LINES<T>] = {};
-    if (steps > 0) load_step(0, 0);
-    copy_commit();
 #pragma unroll 1
-    for (int step = 0; step < steps; ++step) {
+    for (int step = -1; step < steps; ++step) {
       copy_wait<0>();
       __syncthreads();
       const int tile = step / lines;
       if (step + 1 < steps) load_step(step + 1, (step + 1) / lines);
-      if (step % lines == 0) load_rest(tile);
+      if (step >= 0 && step % lines == 0) load_rest(tile);
       copy_commit();
+      if (step < 0) continue;
       add_scores(scores, gradients, step);
       if (step % lines < lines - 1) continue;
       put_weights(scores, gradients, means, tile, counting);

@@ -84,7 +84,7 @@ template <typename T> struct FewKeys {
       }
 #pragma unroll
     for (int i = 0; i < Math::HELD; ++i) mean[i] = row_sum<Math::LANES>(mean[i]);
-      // forward: p = softmax(s)
+    // forward: p = softmax(s)
 #pragma unroll
     for (int i = 0; i < 4; ++i)
 #pragma unroll
@@ -198,14 +198,13 @@ template <typename T> struct FewKeys {
       if (step >= 2 * lines || (step >= lines && line >= lines - SLOTS)) return; // it is still there
       load_queries(slot(line), blockIdx.x, line), load_keys(slot(line), line);
     };
-    load_step(0);
-    copy_commit();
 #pragma unroll 1
-    for (int step = 0; step < 2 * lines; ++step) {
+    for (int step = -1; step < 2 * lines; ++step) {
       copy_wait<0>();
       __syncthreads();
       load_step(step + 1);
       copy_commit();
+      if (step < 0) continue;
       const int line = line_of(step);
       const unsigned at = shared_address(slot(line));
       if (step < lines) {
@@ -227,14 +226,13 @@ template <typename T> struct FewKeys {
     const unsigned keys = shared_address(slots);
     typename Math::KeySums sums = {};
     load_keys(slots, 0);
-    load_queries(slot(0), begin, 0);
-    copy_commit();
 #pragma unroll 1
-    for (int tile = begin; tile < end; ++tile) {
+    for (int tile = begin - 1; tile < end; ++tile) {
       copy_wait<0>();
       __syncthreads();
       if (tile + 1 < end) load_queries(slot(tile + 1 - begin), tile + 1, 0);
       copy_commit();
+      if (tile < begin) continue;
       const unsigned queries = shared_address(slot(tile - begin));
       Scores scores = {}, gradients = {};
       add_scores(scores, gradients, queries, keys);

@@ -109,14 +109,13 @@ template <typename T> struct AttentionForward {
     for (int i = 0; i < Math::HELD; ++i) largest[i] = -INFINITY, total[i] = 0.0f;
     Scores scores = {};
     Sums sums = {};
-    if (steps > 0) load_step(0, blockIdx.z);
-    copy_commit();
 #pragma unroll 1
-    for (int step = 0; step < steps; ++step) {
+    for (int step = -1; step < steps; ++step) {
       copy_wait<0>();  // this step has come, for this thread
       __syncthreads(); // for all, and nobody uses the step before it any more
       if (step + 1 < steps) load_step(step + 1, blockIdx.z);
       copy_commit();
+      if (step < 0) continue;
       Math::add_scores(scores, shared_address(own(step)), shared_address(keys + step % 2 * KEYS_BYTES));
       if (step % lines < lines - 1) continue;
       const int tile = step / lines;

@@ -174,18 +174,16 @@ __device__ inline void forward(const Attention<bf16> &task, const HeadRows<bf16>
                                char *shared) {
   QueryBlock block(task, shared + ROWS_BYTES);
   load_tile<QUERIES>(shared, task.q, blockIdx.x * QUERIES, 0);
-  if (block.tiles > 0) block.load_keys(0, 0);
-  copy_commit();
   unsigned q[2][DEPTHS][4];
   float sums[2][8][4] = {}, total[2][2] = {}, factors[2][2];
   float largest[2][2] = {{-INFINITY, -INFINITY}, {-INFINITY, -INFINITY}};
 #pragma unroll 1
-  for (int tile = 0; tile < block.tiles; ++tile) {
+  for (int tile = -1; tile < block.tiles; ++tile) {
     copy_wait<0>();  // this tile has come, for this thread
     __syncthreads(); // for all, and nobody uses the tile before it any more
     if (tile + 1 < block.tiles) block.load_keys(tile + 1, tile + 1);
     copy_commit();
-    if (!block.there) continue;
+    if (!block.there || tile < 0) continue;
     if (tile == 0) block.load_rows(q, shared);
     const unsigned k = shared_address(block.slot(tile)), v = k + TILE_BYTES;
     float scores[2][8][4] = {};

@@ -75,16 +75,14 @@ __device__ inline void query_gradient(const Attention<bf16> &task, const Saved<b
     state.mean[i / 2][i % 2] = 0.0f, factors[i / 2][i % 2] = task.scale;
   }
   const int steps = dq.data == nullptr ? block.tiles : 2 * block.tiles;
-  if (steps > 0) block.load_keys(0, 0);
-  copy_commit();
 #pragma unroll 1
-  for (int step = 0; step < steps; ++step) {
+  for (int step = -1; step < steps; ++step) {
     copy_wait<0>();
     __syncthreads();
     const int tile = step < block.tiles ? step : step - block.tiles;
     if (step + 1 < steps) block.load_keys(step + 1, tile + 1 < block.tiles ? tile + 1 : 0);
     copy_commit();
-    if (!block.there) continue;
+    if (!block.there || step < 0) continue;
     const unsigned k = shared_address(block.slot(step)), v = k + TILE_BYTES;
     const unsigned long long counting = block.counting(tile);
 #pragma unroll 1
@@ -138,15 +136,13 @@ __device__ inline void key_gradient(const Attention<bf16> &task, const Saved<bf1
   load_rows(k[0], rows), load_rows(v[0], rows + TILE_BYTES);
   __syncthreads(); // the slots are free for queries
   float sums_k[1][8][4] = {}, sums_v[1][8][4] = {};
-  load_step(0);
-  copy_commit();
 #pragma unroll 1
-  for (int tile = 0; tile < tiles; ++tile) {
+  for (int tile = -1; tile < tiles; ++tile) {
     copy_wait<0>();
     __syncthreads();
     if (tile + 1 < tiles) load_step(tile + 1);
     copy_commit();
-    if (counting == 0) continue;
+    if (counting == 0 || tile < 0) continue;
     const unsigned q = shared_address(slot(tile)), dout = q + TILE_BYTES;
     const float2 *const statistics = reinterpret_cast<const float2 *>(slot(tile) + SLOT_BYTES);
 #pragma unroll 1

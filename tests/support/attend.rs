@@ -101,9 +101,9 @@ impl Attention<'_> {
         let mean = product(&p, &dp);
         for key in (0..keys).filter(|&key| real(key)) {
             let (p, ds) = (round(p[key]), round(p[key] * (dp[key] - mean)));
-            for c in 0..width {
+            for (c, dout) in dout.iter().enumerate() {
                 let (query, key) = (at_query + c, at_key(key) + c);
-                dv[key] += p * dout[c];
+                dv[key] += p * dout;
                 dq[query] += ds * self.scale as f32 * self.k[key];
                 dk[key] += ds * self.scale as f32 * self.q[query];
             }
