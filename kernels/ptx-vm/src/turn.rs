@@ -70,6 +70,7 @@ macro_rules! access {
             },
             strength: $how.strength,
             scope: $how.scope,
+            blind: false,
             order: $turn.block.order.as_mut(),
             counts: $turn.block.profile.memory.get_mut($turn.pc as usize),
         }
@@ -140,7 +141,8 @@ impl Turn<'_> {
         }
     }
 
-    /// Replaces one element of each lane of `mask` by `f(lane, old)`; the old ones come back.
+    /// Replaces one element of each lane of `mask` by `f(lane, old)`; the old ones come back. `blind`: the program does
+    /// not get to see them.
     ///
     /// # Errors
     /// As [`Turn::load`].
@@ -150,12 +152,13 @@ impl Turn<'_> {
         mask: u32,
         addresses: &[u64; LANES],
         how: How,
+        blind: bool,
         f: &mut dyn FnMut(usize, T) -> T,
     ) -> Checked<[T; LANES]> {
         if space == Space::Generic {
             let mut all = [T::default(); LANES];
             self.each_space(mask, addresses, |turn, space, mask, addresses| {
-                let old = turn.atomic(space, mask, addresses, how, f)?;
+                let old = turn.atomic(space, mask, addresses, how, blind, f)?;
                 (0..LANES)
                     .filter(|lane| mask >> lane & 1 == 1)
                     .for_each(|lane| all[lane] = old[lane]);
@@ -163,7 +166,7 @@ impl Turn<'_> {
             })?;
             return Ok(all);
         }
-        let mut access = access!(self, mask, how);
+        let mut access = Access { blind, ..access!(self, mask, how) };
         match space {
             Space::Shared => self.block.shared.atomic(&mut access, addresses, f),
             Space::Local => self.block.local.atomic(&mut access, addresses, f),

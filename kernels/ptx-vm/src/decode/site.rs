@@ -133,6 +133,15 @@ impl<'d, 'm, 't> Site<'d, 'm, 't> {
         self.same_size(declared, kind).map(|()| slot)
     }
 
+    /// Nobody looks at this result of an `atom`.
+    pub fn is_unused(&self, result: &Operand<'_>) -> bool {
+        match result {
+            Operand::Register(register) => self.frame.is_unused(*register),
+            Operand::Vector(results) => results.iter().all(|result| self.is_unused(result)),
+            other => matches!(other, Operand::Sink),
+        }
+    }
+
     fn same_size(&self, declared: Type, kind: Type) -> LoadResult<()> {
         let rows = |kind: Type| kind.bytes().div_ceil(4);
         match rows(declared) == rows(kind) {

@@ -168,6 +168,41 @@ fn the_last_block_reads_what_all_wrote() {
     bench.assert_at(&fault, Rule::Race, "// others", (3, 0));
 }
 
+/// The last block sets the counter of all back for the next launch, by an ordinary store, as the sample does.
+#[test]
+fn the_last_block_sets_the_counter_back() {
+    let statements = |count: &str, who: &str| {
+        format!(
+            ".shared .b32 ticket; mov.u32 %r10, 0; setp.ne.u32 %p1, %r1, 0; @%p1 bra WAIT;
+            {count}
+            st.shared.u32 [ticket], %r10;
+            WAIT: bar.sync 0;
+            ld.shared.u32 %r10, [ticket]; mov.u32 %r11, %nctaid.x; sub.u32 %r11, %r11, 1;
+            setp.ne.u32 %p1, {who}; setp.ne.or.u32 %p1, %r1, 33, %p1; @%p1 exit;
+            mov.u32 %r12, 0;
+            st.global.u32 [%rd2], %r12; // back"
+        )
+    };
+    let (add, last) = ("atom.global.add.u32 %r10, [%rd2], 1;", "%r10, %r11");
+    let mut bench = Bench::kernel("", &statements(add, last));
+    for (threads, seed) in [(1, None), (2, None), (1, Some(3)), (2, Some(4))] {
+        (bench.options.threads, bench.options.adversarial) = (threads, seed);
+        let arguments = [0, bench.words(&[0])];
+        (0..3).for_each(|_| bench.pass(6, 64, &arguments));
+        assert_eq!(bench.read(arguments[1], 1), [0]);
+    }
+    // The last in the grid is not the last to come, and `red`, or an `atom` of whose result nothing is made, does not tell; nor does it help to look first.
+    for (count, who) in [
+        ("red.global.add.u32 [%rd2], 1;", "%r2, %r11"),
+        ("atom.global.add.u32 %r20, [%rd2], 1;", "%r2, %r11"),
+        ("ld.relaxed.gpu.global.u32 %r10, [%rd2]; red.global.add.u32 [%rd2], 1;", "%r2, %r11"),
+    ] {
+        let bench = Bench::kernel("", &statements(count, who));
+        let fault = bench.fault(6, 64, &[0, bench.words(&[0])]);
+        bench.assert_at(&fault, Rule::Race, "// back", (5, 33));
+    }
+}
+
 /// Without the detector a missing barrier shows in the numbers of at least one of twenty orders, and a program that has
 /// its barriers gives the same in all.
 #[test]

@@ -324,6 +324,7 @@ fn write(block: &mut Block, launch: &Launch<'_>, store: &mut BulkStore) -> Check
     let mut row = |at: u64, bytes: &[u8]| {
         let mut access = Access {
             line: origin.map_or(0, |origin| origin.line),
+            blind: true,
             order: block.order.as_mut(),
             counts: block.profile.memory.get_mut(store.pc as usize),
             ..Access::new(1 << lane, store.thread & !31, block.linear as u32)
