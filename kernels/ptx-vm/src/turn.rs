@@ -20,6 +20,8 @@ pub enum Flow {
     Exit,
     /// Again, once the other lanes of this member mask have come here.
     Converge(u32),
+    /// The lanes `done` go on to the next; the others wait here for those of `members`.
+    Part { done: u32, members: u32 },
     /// The lanes have arrived at this barrier of the block and wait; `resume` runs the instruction again afterwards.
     Barrier { id: u8, resume: bool },
     /// On to the next, but other warps first: the lanes are polling for something.
