@@ -1,6 +1,7 @@
 //! One function as it is written out in one place: where its registers, variables and parameters lie.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 
 use super::Decoder;
 use crate::error::LoadResult;
@@ -39,6 +40,8 @@ pub struct Frame {
     registers: Vec<(Slot, Type)>,
     /// Which registers are named anywhere but as the result of an `atom`.
     used: Vec<bool>,
+    /// What compare-and-swaps compare with what they find: base and offset of the address, and the register.
+    compared: HashSet<(Base, i64, RegisterId)>,
     variables: Vec<Binding>,
     parameters: Vec<Binding>,
     returns: Vec<Binding>,
@@ -92,6 +95,7 @@ impl Frame {
             first_code,
             registers,
             used: used(body),
+            compared: compared(body),
             variables,
             parameters,
             returns,
@@ -125,6 +129,11 @@ impl Frame {
     /// Nobody looks at what an `atom` leaves in the register.
     pub fn is_unused(&self, register: RegisterId) -> bool {
         self.used.get(register.0 as usize) == Some(&false)
+    }
+
+    /// A compare-and-swap compares the register with what it finds at that address.
+    pub fn is_compared(&self, base: Base, offset: i64, register: RegisterId) -> bool {
+        self.compared.contains(&(base, offset, register))
     }
 
     /// Where a name of the function's own lies; `None` for module scope.
@@ -206,6 +215,17 @@ fn used(body: &Body<'_>) -> Vec<bool> {
         }
     }
     used
+}
+
+fn compared(body: &Body<'_>) -> HashSet<(Base, i64, RegisterId)> {
+    let swaps = body.instructions.iter().filter(|i| i.parts.contains(&"cas"));
+    let compared = swaps.filter_map(|swap| match swap.operands[..] {
+        [_, Operand::Address { base, offset }, Operand::Register(register), _] => {
+            Some((base, offset, register))
+        }
+        _ => None,
+    });
+    compared.collect()
 }
 
 /// Room for a `.branchtargets` list; its elements become instruction numbers with the other jumps.

@@ -17,7 +17,11 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     site.expect_operands(2)?;
     let load = site.opcode() != "st";
     let mut modifiers = site.modifiers();
-    let how = take_how(&mut modifiers, Strength::Weak);
+    let mut how = take_how(&mut modifiers, Strength::Weak);
+    if load && how.strength == Strength::Weak && site.is_compared() {
+        // The first read of a loop of compare-and-swaps, which all of CUDA's headers do in this way.
+        how.strength = Strength::Relaxed;
+    }
     let space = take_space(&mut modifiers);
     take_hints(&mut modifiers);
     let count = modifiers.take_one(|m| match m {

@@ -203,6 +203,30 @@ fn the_last_block_sets_the_counter_back() {
     }
 }
 
+/// A loop of compare-and-swaps begins with an ordinary load (`atomicAdd` of bf16 in CUDA's headers): whether it was right
+/// the swap tells. Any other use of what was loaded is none.
+#[test]
+fn the_first_read_of_compare_and_swap() {
+    let sum = |first: &str, swap: &str| {
+        format!(
+            "ld.global.u32 %r9, {first}; // first
+            AGAIN: add.u32 %r11, %r9, %r4; atom.global.cas.b32 %r10, {swap}, %r9, %r11;
+            setp.ne.u32 %p1, %r10, %r9; mov.u32 %r9, %r10; @%p1 bra AGAIN;"
+        )
+    };
+    let mut bench = Bench::kernel("", &sum("[%rd2]", "[%rd2]"));
+    for (threads, seed) in [(1, None), (2, None), (1, Some(5)), (2, Some(6))] {
+        (bench.options.threads, bench.options.adversarial) = (threads, seed);
+        let arguments = [0, bench.words(&[1])];
+        bench.pass(3, 64, &arguments);
+        assert_eq!(bench.read(arguments[1], 1), [1 + 191 * 96]);
+    }
+    let elsewhere = sum("[%rd2+4]", "[%rd2]") + "red.global.add.u32 [%rd2+4], 1; // last";
+    let bench = Bench::kernel("", &elsewhere);
+    let fault = bench.fault(2, 1, &[0, bench.words(&[1, 0])]);
+    bench.assert_at(&fault, Rule::Race, "// first", (1, 0));
+}
+
 /// Without the detector a missing barrier shows in the numbers of at least one of twenty orders, and a program that has
 /// its barriers gives the same in all.
 #[test]
