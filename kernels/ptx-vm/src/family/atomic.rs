@@ -3,7 +3,9 @@
 /// Half-precision numbers.
 mod half;
 
-use super::address::{Address, FREE_SHIFT, addresses, manner, take_hints, take_how, take_space};
+use super::address::{
+    Address, FREE_SHIFT, addresses, expect_with_policy, manner, take_hints, take_how, take_space,
+};
 use super::transfer::Cell;
 use crate::decode::{Encoded, Site};
 use crate::error::LoadResult;
@@ -28,7 +30,7 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     let mut modifiers = site.modifiers();
     let how = take_how(&mut modifiers, Strength::Relaxed);
     let space = take_space(&mut modifiers);
-    take_hints(&mut modifiers);
+    let policies = take_hints(&mut modifiers);
     if !matches!(space, Space::Generic | Space::Global | Space::Shared) {
         return Err(site.error("atomics are for global and shared memory"));
     }
@@ -62,7 +64,7 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     let seen = returns && !site.is_unused(site.operand(0)?);
     let result = if returns { RETURNS } else { 0 } | if seen { SEEN } else { 0 };
     let first = usize::from(returns);
-    site.expect_operands(first + if name == "cas" { 3 } else { 2 })?;
+    expect_with_policy(site, first + if name == "cas" { 3 } else { 2 }, policies)?;
     let address = Address::decode(site, first, space, how)?;
     let Some(count) = vector else {
         let to = if returns { site.result(0, kind)? } else { address.base };

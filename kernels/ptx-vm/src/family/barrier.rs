@@ -31,7 +31,7 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
         return warp_sync(site, modifiers);
     }
     if modifiers.take("cluster") {
-        return Err(site.error("barrier.cluster: clusters of blocks are not supported"));
+        return super::cluster::barrier(site, modifiers, aligned != 0);
     }
     match modifiers.rest().first().copied() {
         Some("sync") if modifiers.take("sync") => {

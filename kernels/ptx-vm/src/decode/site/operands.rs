@@ -100,6 +100,10 @@ impl Site<'_, '_, '_> {
                     .ok_or_else(|| self.error(format!("{immediate:?} is no {kind:?}")))?;
                 Ok(self.constant(bits, kind.bytes() == 8))
             }
+            Operand::Special(name) if name.starts_with("%reserved_smem_offset_") => {
+                let at = u64::from(self.decoder.shared.reserved());
+                Ok(self.constant(at, kind.bytes() == 8))
+            }
             Operand::Special(name) => {
                 let special = special(name).ok_or_else(|| {
                     self.error(format!("{name} cannot be used here or is not known"))
@@ -141,8 +145,7 @@ impl Site<'_, '_, '_> {
             Operand::Register(register) => (register, false),
             Operand::Not(register) => (register, true),
             Operand::Immediate(syntax::Immediate::Integer(value)) => {
-                let Decoder { constants, predicates, .. } = &mut *self.decoder;
-                return Ok((constants.predicate(*value != 0, || take(predicates, 1)), false));
+                return Ok((self.predicate_constant(*value != 0), false));
             }
             other => return Err(self.error(format!("expected a predicate, found {other:?}"))),
         };
@@ -150,6 +153,12 @@ impl Site<'_, '_, '_> {
             Some((slot, Type::Pred)) => Ok((slot, negated)),
             _ => Err(self.error("expected a predicate")),
         }
+    }
+
+    /// A predicate that always holds, or never.
+    pub fn predicate_constant(&mut self, holds: bool) -> Slot {
+        let Decoder { constants, predicates, .. } = &mut *self.decoder;
+        constants.predicate(holds, || take(predicates, 1))
     }
 
     /// The slot of a predicate written; `_` gives one nobody reads.

@@ -26,6 +26,7 @@ pub(super) fn special(name: &str) -> Option<Special> {
         ("warpid", _) => Special::WarpId,
         ("nwarpid", _) => Special::WarpCount,
         ("smid" | "gridid" | "cluster_ctarank", _) => Special::Fixed(0),
+        ("aggr_smem_size", _) => Special::TotalShared,
         ("nsmid" | "cluster_nctarank", _) => Special::Fixed(1),
         ("lanemask_eq", _) => Special::LaneMask(LaneMask::Eq),
         ("lanemask_le", _) => Special::LaneMask(LaneMask::Le),
