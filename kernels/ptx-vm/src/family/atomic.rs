@@ -29,6 +29,9 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     let returns = site.opcode() == "atom";
     let mut modifiers = site.modifiers();
     let how = take_how(&mut modifiers, Strength::Relaxed);
+    if !returns && matches!(how.strength, Strength::Acquire | Strength::AcquireRelease) {
+        return Err(site.error("red gives nothing back that could be acquired"));
+    }
     let space = take_space(&mut modifiers);
     let policies = take_hints(&mut modifiers);
     if !matches!(space, Space::Generic | Space::Global | Space::Shared) {

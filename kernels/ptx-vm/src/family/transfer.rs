@@ -19,6 +19,14 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     let load = site.opcode() != "st";
     let mut modifiers = site.modifiers();
     let mut how = take_how(&mut modifiers, Strength::Weak);
+    if match how.strength {
+        Strength::AcquireRelease => true,
+        Strength::Release => load,
+        Strength::Acquire => !load,
+        Strength::Weak | Strength::Relaxed => false,
+    } {
+        return Err(site.error("loads acquire, stores release"));
+    }
     if load && how.strength == Strength::Weak && site.is_compared() {
         // The first read of a loop of compare-and-swaps, which all of CUDA's headers do in this way.
         how.strength = Strength::Relaxed;

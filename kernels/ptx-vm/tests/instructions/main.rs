@@ -48,3 +48,5 @@ mod select;
 mod shift;
 /// Nanoseconds of an instruction; run on demand.
 mod speed;
+/// `vabsdiff2 vabsdiff4`
+mod video;

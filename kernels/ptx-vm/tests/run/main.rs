@@ -8,6 +8,8 @@ mod barriers;
 mod bench;
 /// Device functions, printing, assertions.
 mod calls;
+/// The barrier of a cluster, and addresses in it.
+mod clusters;
 /// Branches, loops, switches: lanes part and meet.
 mod divergence;
 /// Shuffles, votes and what else lanes tell each other.
@@ -18,6 +20,8 @@ mod limits;
 mod memory_faults;
 /// Kernels as nvcc writes them.
 mod nvcc;
+/// Cache policies, which change nothing.
+mod policies;
 /// Accesses that nothing orders.
 mod races;
 /// Special registers.

@@ -162,9 +162,17 @@ fn stores_need_a_proxy_fence_before_the_copy() {
 fn reductions_add_to_what_is_there() {
     for (operation, expected) in [
         ("add.u32", |i: u32| (i + 7).wrapping_add(i ^ 77)),
+        ("add.s32", |i: u32| (i + 7).wrapping_add(i ^ 77)),
+        ("min.u32", |i: u32| (i + 7).min(i ^ 77)),
+        ("min.s32", |i: u32| (i + 7).min(i ^ 77)),
+        ("max.u32", |i: u32| (i + 7).max(i ^ 77)),
         ("max.s32", |i: u32| (i + 7).max(i ^ 77)),
+        ("inc.u32", |i: u32| if i ^ 77 >= i + 7 { 0 } else { (i ^ 77) + 1 }),
+        ("dec.u32", |i: u32| if i ^ 77 == 0 || i ^ 77 > i + 7 { i + 7 } else { (i ^ 77) - 1 }),
+        ("and.b32", |i: u32| (i + 7) & (i ^ 77)),
+        ("or.b32", |i: u32| (i + 7) | (i ^ 77)),
         ("xor.b32", |i: u32| (i + 7) ^ (i ^ 77)),
-    ] as [(&str, fn(u32) -> u32); 3]
+    ] as [(&str, fn(u32) -> u32); 11]
     {
         for seed in [None, Some(3)] {
             let reduce = OUT.replace(
@@ -182,19 +190,24 @@ fn reductions_add_to_what_is_there() {
             );
         }
     }
-    // Halves: 1.5 + 2 = 3.5 in both.
-    for (kind, one, two, sum) in
-        [("f16", 0x3e00u32, 0x4000u32, 0x4300u32), ("bf16", 0x3fc0, 0x4000, 0x4060)]
-    {
+    // Halves: 1.5 and 2 in both.
+    for (operation, one, two, result) in [
+        ("add.noftz.f16", 0x3e00u32, 0x4000u32, 0x4300u32),
+        ("add.noftz.bf16", 0x3fc0, 0x4000, 0x4060),
+        ("min.f16", 0x3e00, 0x4000, 0x3e00),
+        ("max.f16", 0x3e00, 0xc000, 0x3e00),
+        ("min.bf16", 0x3fc0, 0xc000, 0xc000),
+        ("max.bf16", 0x3fc0, 0x4000, 0x4000),
+    ] {
         let text = format!(
             "mov.u32 %r101, tile; mov.u32 %r1, {}; mad.lo.u32 %r0, %lane, 4, %r101; st.shared.u32 [%r0], %r1; setp.eq.u32 %p15, %lane, 0; {FENCE}
-            @%p15 cp.reduce.async.bulk.global.shared::cta.bulk_group.add.noftz.{kind} [%rd0], [%r101], 128; {COMMIT}{DONE}",
+            @%p15 cp.reduce.async.bulk.global.shared::cta.bulk_group.{operation} [%rd0], [%r101], 128; {COMMIT}{DONE}",
             one << 16 | one
         );
         let bench = Bench::new(&text);
         let out = bench.words(&[two << 16 | two; 32]);
         bench.passes(32, [out, 0, 0]);
-        assert_eq!(bench.read(out, 32), vec![sum << 16 | sum; 32], "{kind}");
+        assert_eq!(bench.read(out, 32), vec![result << 16 | result; 32], "{operation}");
     }
 }
 

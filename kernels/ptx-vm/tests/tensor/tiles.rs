@@ -252,18 +252,43 @@ fn boxes_go_out_as_far_as_the_tensor_reaches() {
 }
 
 #[test]
-fn boxes_are_added() {
-    let map = map(ElementType::U32, &[24, 10], &[8, 4], Swizzle::None);
-    let text =
-        store_text(2, 128, "cp.reduce.async.bulk.tensor.2d.global.shared::cta.add.tile.bulk_group");
-    let bench = Bench::new(&text);
-    let mut expected = vec![5; 240];
-    let address = bench.words(&expected);
-    bench.passes(32, [bench.words(&encoded(map, address)), bench.words(&[20, 8]), 0]);
-    each(&map, &[20, 8], |index, offset| {
-        if let Some(offset) = offset {
-            expected[offset / 4] += index as u32 + 7;
-        }
-    });
-    assert_eq!(bench.read(address, 240), expected);
+fn boxes_are_combined_with_what_is_there() {
+    use ElementType::{S32, U32};
+    for (operation, element, combine) in [
+        ("add", U32, (|old, new| old + new) as fn(u32, u32) -> u32),
+        ("min", U32, u32::min),
+        ("max", U32, u32::max),
+        ("min", S32, |old, new| (old as i32).min(new as i32) as u32),
+        ("max", S32, |old, new| (old as i32).max(new as i32) as u32),
+        ("inc", U32, |old, new| if old >= new { 0 } else { old + 1 }),
+        ("dec", U32, |old, new| if old == 0 || old > new { new } else { old - 1 }),
+        ("and", U32, |old, new| old & new),
+        ("or", S32, |old, new| old | new),
+        ("xor", U32, |old, new| old ^ new),
+    ] {
+        let map = map(element, &[24, 10], &[8, 4], Swizzle::None);
+        let reduce = format!(
+            "cp.reduce.async.bulk.tensor.2d.global.shared::cta.{operation}.tile.bulk_group"
+        );
+        let bench = Bench::new(&store_text(2, 128, &reduce));
+        let mut expected: Vec<u32> =
+            (0..240).map(|i| if i % 3 == 0 { 0x8000_0001 } else { i % 40 }).collect();
+        let address = bench.words(&expected);
+        bench.passes(32, [bench.words(&encoded(map, address)), bench.words(&[20, 8]), 0]);
+        each(&map, &[20, 8], |index, offset| {
+            if let Some(offset) = offset {
+                let word = &mut expected[offset / 4];
+                *word = combine(*word, index as u32 + 7);
+            }
+        });
+        assert_eq!(bench.read(address, 240), expected, "{operation}");
+    }
+    // A type without the operation is told when the map is read.
+    let map = map(ElementType::F32, &[24, 10], &[8, 4], Swizzle::None);
+    let xor =
+        store_text(2, 128, "cp.reduce.async.bulk.tensor.2d.global.shared::cta.xor.tile.bulk_group");
+    let bench = Bench::new(&xor);
+    let address = bench.words(&[0; 240]);
+    let arguments = [bench.words(&encoded(map, address)), bench.words(&[0, 0]), 0];
+    bench.breaks(32, arguments, Rule::Asynchronous);
 }

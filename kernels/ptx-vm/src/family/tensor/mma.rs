@@ -30,6 +30,8 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
         }
     }
     let saturate = modifiers.take("satfinite");
+    // Doubles round to nearest, said or not.
+    let nearest = modifiers.take("rn");
     let rest = modifiers.rest().to_vec();
     let [shape, d, a, b, c] = rest[..] else {
         return Err(site.error("expected a shape and the types of D, A, B and C"));
@@ -41,6 +43,9 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
         (&rest[..], mma_double::shape(shape), saturate)
     {
         return mma_double::decode(site, shape);
+    }
+    if nearest {
+        return Err(site.error("unknown modifier .rn"));
     }
     let product = pick(site.host(), shape, [d, a, b], saturate);
     let Some(Product { depth, counts, run }) = product else {
