@@ -14,6 +14,8 @@ mod clusters;
 mod divergence;
 /// Shuffles, votes and what else lanes tell each other.
 mod exchange;
+/// Every form of loads, stores and atomic operations.
+mod forms;
 /// Launches beyond limits, kernels without end, traps.
 mod limits;
 /// Addresses that are wrong: bounds, alignment, freed, unwritten, read-only memory.
