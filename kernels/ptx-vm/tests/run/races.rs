@@ -136,6 +136,44 @@ fn data_behind_a_flag() {
     races_in_blocks(&message("fence.acq_rel.cta;", store, load, fence), "// data");
 }
 
+#[test]
+fn fences_of_every_kind_and_scope() {
+    let (store, load) = ("st.relaxed.gpu.global", "ld.relaxed.gpu.global");
+    for kind in ["", ".sc", ".acq_rel"] {
+        for scope in ["cluster", "gpu", "sys"] {
+            let fence = format!("fence{kind}.{scope};");
+            ordered(&message(&fence, store, load, &fence), (2, 1));
+        }
+        // The scope of a block is not enough for two of them, and is for two warps of one.
+        let narrow = format!("fence{kind}.cta;");
+        races_in_blocks(&message(&narrow, store, load, &narrow), "// data");
+        races_in_blocks(&message(&narrow, store, load, "fence.acq_rel.gpu;"), "// data");
+        let warps = message(&narrow, store, load, &narrow)
+            .replace("setp.eq.u32 %p1, %r2, 0;", "setp.lt.u32 %p1, %r1, 32;");
+        let warps = warps.replace("WRITER:", "WRITER: setp.ne.u32 %p3, %r1, 0; @%p3 bra END;");
+        let warps = warps.replace("WAIT:", "setp.ne.u32 %p3, %r1, 32; @%p3 bra END; WAIT:");
+        ordered(&warps, (1, 64));
+    }
+    for scope in ["cluster", "gpu", "sys"] {
+        let (release, acquire) =
+            (format!("fence.release.{scope};"), format!("fence.acquire.{scope};"));
+        ordered(&message(&release, store, load, &acquire), (2, 1));
+    }
+    for name in ["membar.gl", "membar.sys"] {
+        ordered(&message(&format!("{name};"), store, load, &format!("{name};")), (2, 1));
+    }
+    races_in_blocks(&message("membar.cta;", store, load, "membar.gl;"), "// data");
+    // Fences of proxies are for others: they order no ordinary accesses.
+    for proxy in [
+        "fence.proxy.alias;",
+        "fence.proxy.async;",
+        "fence.proxy.async.global;",
+        "fence.proxy.tensormap::generic.release.gpu;",
+    ] {
+        races_in_blocks(&message(proxy, store, load, "fence.acq_rel.gpu;"), "// data");
+    }
+}
+
 /// Sums of all blocks, added up by the one that comes last (`threadFenceReduction` of the CUDA samples).
 #[test]
 fn the_last_block_reads_what_all_wrote() {

@@ -32,6 +32,25 @@ fn bytes_arrive_with_the_phase() {
     }
 }
 
+/// The destination as `.shared::cta`, a policy for the cache, a number of bytes in a register, and what only fetches.
+#[test]
+fn other_forms_of_the_copy() {
+    let input = random(&mut Random::new(44), 128);
+    for form in [
+        COPY.replace("shared::cluster", "shared::cta"),
+        COPY.replace("512, [%r100]", "%r5, [%r100]")
+            .replace("@%p15 cp", "mov.u32 %r5, 512; @%p15 cp"),
+        COPY.replace("tx::bytes", "tx::bytes.L2::cache_hint")
+            .replace("[%r100];", "[%r100], %rd20;"),
+        format!("cp.async.bulk.prefetch.L2.global [%rd0], 512; {COPY}"),
+    ] {
+        let bench = Bench::new(&format!("mov.u64 %rd20, 0; {INIT}{EXPECT}{form}{WAIT}{READ}"));
+        let out = bench.unset(128);
+        bench.passes(128, [bench.words(&input), out, 0]);
+        assert_eq!(bench.read(out, 128), input, "{form}");
+    }
+}
+
 #[test]
 fn a_wait_too_few_is_found() {
     let input = random(&mut Random::new(42), 128);
@@ -189,6 +208,31 @@ fn reductions_add_to_what_is_there() {
                 "{operation}"
             );
         }
+    }
+    // Numbers of 64 bits, and floats: every word pair gets the same.
+    let wide = |x: u64| [x as u32, (x >> 32) as u32];
+    for (operation, new, old, result) in [
+        ("add.u64", 0xffff_ffff, 1, 1 << 32),
+        ("add.s64", u64::MAX, 5, 4),
+        ("min.u64", 1 << 40, 7, 7),
+        ("min.s64", u64::MAX, 7, u64::MAX),
+        ("max.u64", u64::MAX, 7, u64::MAX),
+        ("max.s64", u64::MAX, 7, 7),
+        ("and.b64", 0xf0f0 << 40, 0xff << 44, 0xf0f0 << 40 & 0xff << 44),
+        ("or.b64", 1 << 63, 1, 1 << 63 | 1),
+        ("xor.b64", 3 << 40, 1 << 40, 2 << 40),
+        ("add.f64", 1.5f64.to_bits(), 2f64.to_bits(), 3.5f64.to_bits()),
+        ("add.f32", 0x3fc0_0000_3fc0_0000, 0x4000_0000_4000_0000, 0x4060_0000_4060_0000),
+    ] {
+        let [low, high] = wide(new);
+        let text = format!(
+            "mov.u32 %r101, tile; mov.u32 %r1, {low}; mov.u32 %r2, {high}; mad.lo.u32 %r0, %lane, 8, %r101; st.shared.v2.u32 [%r0], {{%r1, %r2}}; setp.eq.u32 %p15, %lane, 0; {FENCE}
+            @%p15 cp.reduce.async.bulk.global.shared::cta.bulk_group.{operation} [%rd0], [%r101], 256; {COMMIT}{DONE}"
+        );
+        let bench = Bench::new(&text);
+        let out = bench.words(&wide(old).repeat(32));
+        bench.passes(32, [out, 0, 0]);
+        assert_eq!(bench.read(out, 64), wide(result).repeat(32), "{operation}");
     }
     // Halves: 1.5 and 2 in both.
     for (operation, one, two, result) in [

@@ -217,6 +217,15 @@ fn bytes_are_signed_or_not() {
                     .map(|k| value(left, byte(row, k)) * value(right, byte(k, column)));
                 c(row, column).wrapping_add(products.sum::<i32>() as u32)
             });
+            // Held at both ends of the range.
+            let c = |row: usize, _: usize| [i32::MAX - 9, i32::MIN + 9, 5][row % 3] as u32;
+            let text = format!("mma.sync.aligned.{name}.row.col.satfinite.s32.{left}.{right}.s32");
+            let found = product(&text, shape, 1, [&bits, &bits, &c]);
+            compare(shape, &found, 1, |row, column| {
+                let products = (0..shape.depth)
+                    .map(|k| value(left, byte(row, k)) * value(right, byte(k, column)));
+                (c(row, column) as i32).saturating_add(products.sum::<i32>()) as u32
+            });
         }
     }
 }
