@@ -56,10 +56,21 @@ impl Products {
         self.open += 1;
     }
 
+    /// Groups closed since the start.
+    pub fn committed(&self) -> u32 {
+        self.open
+    }
+
     /// What a register will hold, if a product is on its way into it.
     pub fn sum(&self, slot: Slot) -> Option<&[u32; LANES]> {
         let mut sums = self.pending.iter().rev().flat_map(|product| &product.sums);
         sums.find(|(other, _)| *other == slot).map(|(_, words)| words)
+    }
+
+    /// Takes out what the products in the first `groups` groups read of shared memory, with their instructions' numbers.
+    pub fn take_pieces(&mut self, groups: u32) -> Vec<(u32, Vec<(u64, [u8; 16])>)> {
+        let due = self.pending.iter_mut().take_while(|product| product.group < groups);
+        due.map(|product| (product.pc, std::mem::take(&mut product.pieces))).collect()
     }
 
     /// Takes out the products in all but the last `allowed` closed groups.

@@ -53,7 +53,7 @@ pub trait Placement {
     fn patch(&mut self, address: u64, content: &[u8]) -> LoadResult<()>;
 }
 
-/// Decodes every kernel of a module.
+/// Decodes every kernel of a module, for a kind of processor that this one is at least.
 ///
 /// # Errors
 /// An instruction, type or modifier that the machine does not know; a recursive or indirect call; no room for the variables.
@@ -61,11 +61,14 @@ pub fn decode(
     module: &Module<'_>,
     text: &str,
     placement: &mut dyn Placement,
+    host: Host,
 ) -> LoadResult<Program> {
+    let host = if Host::detect() == Host::Any { Host::Any } else { host };
     let addresses = layout::place_variables(module, placement).map_err(|e| e.quoting(text))?;
     let mut kernels = HashMap::new();
     for function in module.functions.iter().filter(|f| f.entry && f.body.is_some()) {
-        let decode = |dynamic_at| Decoder::new(module, &addresses, dynamic_at).kernel(function);
+        let decode =
+            |dynamic_at| Decoder::new(module, &addresses, dynamic_at, host).kernel(function);
         let mut kernel = decode(0).map_err(|e| e.quoting(text))?;
         if kernel.dynamic_shared_at > 0 {
             kernel = decode(kernel.dynamic_shared_at).map_err(|e| e.quoting(text))?;
@@ -109,11 +112,16 @@ pub struct Decoder<'m, 't> {
 }
 
 impl<'m, 't> Decoder<'m, 't> {
-    fn new(module: &'m Module<'t>, addresses: &'m [Option<u64>], dynamic_at: u32) -> Self {
+    fn new(
+        module: &'m Module<'t>,
+        addresses: &'m [Option<u64>],
+        dynamic_at: u32,
+        host: Host,
+    ) -> Self {
         Self {
             module,
             addresses,
-            host: Host::detect(),
+            host,
             code: Vec::new(),
             origins: Vec::new(),
             lists: Vec::new(),

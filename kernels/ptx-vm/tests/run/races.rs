@@ -136,6 +136,44 @@ fn data_behind_a_flag() {
     races_in_blocks(&message("fence.acq_rel.cta;", store, load, fence), "// data");
 }
 
+#[test]
+fn fences_of_every_kind_and_scope() {
+    let (store, load) = ("st.relaxed.gpu.global", "ld.relaxed.gpu.global");
+    for kind in ["", ".sc", ".acq_rel"] {
+        for scope in ["cluster", "gpu", "sys"] {
+            let fence = format!("fence{kind}.{scope};");
+            ordered(&message(&fence, store, load, &fence), (2, 1));
+        }
+        // The scope of a block is not enough for two of them, and is for two warps of one.
+        let narrow = format!("fence{kind}.cta;");
+        races_in_blocks(&message(&narrow, store, load, &narrow), "// data");
+        races_in_blocks(&message(&narrow, store, load, "fence.acq_rel.gpu;"), "// data");
+        let warps = message(&narrow, store, load, &narrow)
+            .replace("setp.eq.u32 %p1, %r2, 0;", "setp.lt.u32 %p1, %r1, 32;");
+        let warps = warps.replace("WRITER:", "WRITER: setp.ne.u32 %p3, %r1, 0; @%p3 bra END;");
+        let warps = warps.replace("WAIT:", "setp.ne.u32 %p3, %r1, 32; @%p3 bra END; WAIT:");
+        ordered(&warps, (1, 64));
+    }
+    for scope in ["cluster", "gpu", "sys"] {
+        let (release, acquire) =
+            (format!("fence.release.{scope};"), format!("fence.acquire.{scope};"));
+        ordered(&message(&release, store, load, &acquire), (2, 1));
+    }
+    for name in ["membar.gl", "membar.sys"] {
+        ordered(&message(&format!("{name};"), store, load, &format!("{name};")), (2, 1));
+    }
+    races_in_blocks(&message("membar.cta;", store, load, "membar.gl;"), "// data");
+    // Fences of proxies are for others: they order no ordinary accesses.
+    for proxy in [
+        "fence.proxy.alias;",
+        "fence.proxy.async;",
+        "fence.proxy.async.global;",
+        "fence.proxy.tensormap::generic.release.gpu;",
+    ] {
+        races_in_blocks(&message(proxy, store, load, "fence.acq_rel.gpu;"), "// data");
+    }
+}
+
 /// Sums of all blocks, added up by the one that comes last (`threadFenceReduction` of the CUDA samples).
 #[test]
 fn the_last_block_reads_what_all_wrote() {
@@ -166,6 +204,65 @@ fn the_last_block_reads_what_all_wrote() {
     let bench = Bench::kernel("", &statements(""));
     let fault = bench.fault(4, 64, &[bench.unset(4 * 64), bench.words(&[0, 0])]);
     bench.assert_at(&fault, Rule::Race, "// others", (3, 0));
+}
+
+/// The last block sets the counter of all back for the next launch, by an ordinary store, as the sample does.
+#[test]
+fn the_last_block_sets_the_counter_back() {
+    let statements = |count: &str, who: &str| {
+        format!(
+            ".shared .b32 ticket; mov.u32 %r10, 0; setp.ne.u32 %p1, %r1, 0; @%p1 bra WAIT;
+            {count}
+            st.shared.u32 [ticket], %r10;
+            WAIT: bar.sync 0;
+            ld.shared.u32 %r10, [ticket]; mov.u32 %r11, %nctaid.x; sub.u32 %r11, %r11, 1;
+            setp.ne.u32 %p1, {who}; setp.ne.or.u32 %p1, %r1, 33, %p1; @%p1 exit;
+            mov.u32 %r12, 0;
+            st.global.u32 [%rd2], %r12; // back"
+        )
+    };
+    let (add, last) = ("atom.global.add.u32 %r10, [%rd2], 1;", "%r10, %r11");
+    let mut bench = Bench::kernel("", &statements(add, last));
+    for (threads, seed) in [(1, None), (2, None), (1, Some(3)), (2, Some(4))] {
+        (bench.options.threads, bench.options.adversarial) = (threads, seed);
+        let arguments = [0, bench.words(&[0])];
+        (0..3).for_each(|_| bench.pass(6, 64, &arguments));
+        assert_eq!(bench.read(arguments[1], 1), [0]);
+    }
+    // The last in the grid is not the last to come, and `red`, or an `atom` of whose result nothing is made, does not tell; nor does it help to look first.
+    for (count, who) in [
+        ("red.global.add.u32 [%rd2], 1;", "%r2, %r11"),
+        ("atom.global.add.u32 %r20, [%rd2], 1;", "%r2, %r11"),
+        ("ld.relaxed.gpu.global.u32 %r10, [%rd2]; red.global.add.u32 [%rd2], 1;", "%r2, %r11"),
+    ] {
+        let bench = Bench::kernel("", &statements(count, who));
+        let fault = bench.fault(6, 64, &[0, bench.words(&[0])]);
+        bench.assert_at(&fault, Rule::Race, "// back", (5, 33));
+    }
+}
+
+/// A loop of compare-and-swaps begins with an ordinary load (`atomicAdd` of bf16 in CUDA's headers): whether it was right
+/// the swap tells. Any other use of what was loaded is none.
+#[test]
+fn the_first_read_of_compare_and_swap() {
+    let sum = |first: &str, swap: &str| {
+        format!(
+            "ld.global.u32 %r9, {first}; // first
+            AGAIN: add.u32 %r11, %r9, %r4; atom.global.cas.b32 %r10, {swap}, %r9, %r11;
+            setp.ne.u32 %p1, %r10, %r9; mov.u32 %r9, %r10; @%p1 bra AGAIN;"
+        )
+    };
+    let mut bench = Bench::kernel("", &sum("[%rd2]", "[%rd2]"));
+    for (threads, seed) in [(1, None), (2, None), (1, Some(5)), (2, Some(6))] {
+        (bench.options.threads, bench.options.adversarial) = (threads, seed);
+        let arguments = [0, bench.words(&[1])];
+        bench.pass(3, 64, &arguments);
+        assert_eq!(bench.read(arguments[1], 1), [1 + 191 * 96]);
+    }
+    let elsewhere = sum("[%rd2+4]", "[%rd2]") + "red.global.add.u32 [%rd2+4], 1; // last";
+    let bench = Bench::kernel("", &elsewhere);
+    let fault = bench.fault(2, 1, &[0, bench.words(&[1, 0])]);
+    bench.assert_at(&fault, Rule::Race, "// first", (1, 0));
 }
 
 /// Without the detector a missing barrier shows in the numbers of at least one of twenty orders, and a program that has
