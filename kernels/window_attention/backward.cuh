@@ -86,9 +86,16 @@ template <typename T, int D> struct BackwardBlock {
     for (int key = 0; key < keys; key += 16, ds += 16 * pitch)
       multiply_transposed<T, D>(dq, ds, pitch, k, key, lane);
     // forward: s = scale q k^T + biases. Nobody reads the group's q any more.
-    store_sums<T, D>(wanted[0].address(), row, dq[0], biases.root, biases.root, lane);
+    put_sums(dq[0], biases.root, row, 0, pass.add_qkv, lane);
+  }
+
+  // Writes the gradients of 16 rows of q, k or v, in whose place they are first put.
+  __device__ void put_sums(const float (&sums)[D / 8][4], float factor, int row, int part, bool add,
+                           int lane) const {
+    if (add) return add_sums<T, D>(sums, factor, row, to[part], places, lane);
+    store_sums<T, D>(wanted[part].address(), row, sums, factor, factor, lane);
     __syncwarp();
-    put_rows<T, D>(wanted[0].rows, row, to[0], places, pass.add_qkv, lane);
+    put_rows<T, D>(wanted[part].rows, row, to[part], places, lane);
   }
 
   // After a group: all threads have written `ds`, and come here.
@@ -214,7 +221,6 @@ template <typename T, int D, int N> struct Keys {
   __device__ void finish(const BackwardBlock<T, D> &block, const BackwardPass<T> &pass, const Map &map, int tile) {
     const int lane = of_lane();
     const float scale = block.biases.root;
-    const unsigned k = block.wanted[1].address(), v = block.wanted[2].address();
 #pragma unroll
     for (int n = 0; n < N; ++n) {
       const int row = (tile + n) * 16;
@@ -222,14 +228,9 @@ template <typename T, int D, int N> struct Keys {
         add_padding(block, map, dk[n], row, scale, 0, lane);
         add_padding(block, map, dv[n], row, 1.0f, map.head_dim, lane);
       }
-      store_sums<T, D>(k, row, dk[n], scale, scale, lane), store_sums<T, D>(v, row, dv[n], 1.0f, 1.0f, lane);
-    }
-    if (pass.dqkv == nullptr) return;
-    __syncwarp();
-#pragma unroll 1
-    for (int row = tile * 16; row < (tile + N) * 16; row += 16) {
-      put_rows<T, D>(block.wanted[1].rows, row, block.to[1], block.places, pass.add_qkv, lane);
-      put_rows<T, D>(block.wanted[2].rows, row, block.to[2], block.places, pass.add_qkv, lane);
+      if (pass.dqkv == nullptr) continue;
+      block.put_sums(dk[n], scale, row, 1, pass.add_qkv, lane);
+      block.put_sums(dv[n], 1.0f, row, 2, pass.add_qkv, lane);
     }
   }
 

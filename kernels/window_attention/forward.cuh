@@ -144,7 +144,7 @@ template <typename T, int D> struct ForwardBlock {
     __syncwarp();
     const int lane = of_lane();
 #pragma unroll 1
-    for (int n = 0; n < N; ++n) put_rows<T, D>(wanted[0].rows, (tile + n) * 16, out, places, false, lane);
+    for (int n = 0; n < N; ++n) put_rows<T, D>(wanted[0].rows, (tile + n) * 16, out, places, lane);
     if (statistic == nullptr) return;
     // [B, heads, H, W], of which `places` know the batch's part
     statistic += static_cast<size_t>(rectangle.image * (map.heads - 1) + map.head()) * map.height * map.width;

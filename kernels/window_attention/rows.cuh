@@ -100,27 +100,16 @@ __device__ inline void bring_rows(const Wanted<T> (&from)[N], const int *places,
   }
 }
 
-// 16 bytes of numbers.
-__device__ inline uint4 chunk_of(const float (&values)[4]) {
-  return make_uint4(__float_as_uint(values[0]), __float_as_uint(values[1]), __float_as_uint(values[2]),
-                    __float_as_uint(values[3]));
-}
-__device__ inline uint4 chunk_of(const float (&values)[8]) {
-  return make_uint4(pack_pair(values[0], values[1]), pack_pair(values[2], values[3]),
-                    pack_pair(values[4], values[5]), pack_pair(values[6], values[7]));
-}
-
-// Writes them at once: of an assignment nvcc makes four stores now and then.
+// 16 bytes at once: of an assignment nvcc makes four stores now and then.
 __device__ inline void store_chunk(void *to, uint4 chunk) {
   asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(chunk.x), "r"(chunk.y), "r"(chunk.z),
                "r"(chunk.w)
                : "memory");
 }
 
-// Writes those of 16 rows from `row` on that are positions into a map: sets them, or adds. For one warp.
+// Writes those of 16 rows from `row` on that are positions into a map. For one warp.
 template <typename T, int D>
-__device__ inline void put_rows(const char *rows, int row, const Head<T> head, const int *places, bool add,
-                                int lane) {
+__device__ inline void put_rows(const char *rows, int row, const Head<T> head, const int *places, int lane) {
   using Place = Rows<T, D>;
   constexpr int CHUNK = Place::CHUNK;
 #pragma unroll
@@ -128,25 +117,13 @@ __device__ inline void put_rows(const char *rows, int row, const Head<T> head, c
     const int r = row + i / Place::CHUNKS, place = places[r], number = i % Place::CHUNKS * CHUNK;
     const int count = min(head.numbers - number, CHUNK);
     if (place < 0 || count <= 0) continue;
-    const T *const from = reinterpret_cast<const T *>(rows + Place::number(r, number));
+    const char *const from = rows + Place::number(r, number);
     T *const to = head.at(place, number);
     if (head.whole) {
-      uint4 chunk = *reinterpret_cast<const uint4 *>(from);
-      if (add) {
-        float values[CHUNK], there[CHUNK];
-        load<T, CHUNK>(from, values), load<T, CHUNK>(to, there);
-#pragma unroll
-        for (int j = 0; j < CHUNK; ++j) values[j] += there[j];
-        chunk = chunk_of(values);
-      }
-      store_chunk(to, chunk);
+      store_chunk(to, *reinterpret_cast<const uint4 *>(from));
     } else {
 #pragma unroll 1
-      for (int j = 0; j < count; ++j) {
-        float value[1];
-        load<T, 1>(from + j, value);
-        put<T, 1>(to + j, value, add);
-      }
+      for (int j = 0; j < count; ++j) to[j] = reinterpret_cast<const T *>(from)[j];
     }
   }
 }

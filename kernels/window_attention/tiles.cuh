@@ -193,3 +193,20 @@ __device__ inline void store_sums(unsigned rows, int row, const float (&sums)[D 
     store_pair<T>(at + Rows<T, D>::number(g + 8, column), sums[k][2] * lower, sums[k][3] * lower);
   }
 }
+
+// Sums of 16 rows, times `factor`, added to those of their places in a map that there are. Not rounded before they
+// are added, but not in whole lines either: gradients of q, k and v have one writer where speed matters.
+template <typename T, int D>
+__device__ inline void add_sums(const float (&sums)[D / 8][4], float factor, int row, const Head<T> head,
+                                const int *places, int lane) {
+#pragma unroll
+  for (int half = 0; half < 2; ++half) {
+    const int place = places[row + half * 8 + lane / 4];
+#pragma unroll
+    for (int i = 0; i < D / 4; ++i) {
+      const int number = i / 2 * 8 + lane % 4 * 2 + i % 2;
+      const float value[1] = {sums[i / 2][half * 2 + i % 2] * factor};
+      if (place >= 0 && number < head.numbers) put<T, 1>(head.at(place, number), value, true);
+    }
+  }
+}

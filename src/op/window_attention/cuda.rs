@@ -77,10 +77,8 @@ impl Division {
         (ENOUGH_BLOCKS / self.problem.heads).clamp(1, self.rectangles)
     }
 
-    fn warps(&self) -> usize {
-        let tiles_of_warp =
-            if self.precision == Precision::F32 || self.width() <= 32 { 2 } else { 1 };
-        self.tiles.div_ceil(tiles_of_warp)
+    fn tiles_of_warp(&self) -> usize {
+        if self.precision == Precision::F32 || self.width() <= 32 { 2 } else { 1 }
     }
 
     /// Bytes of the rows of one operand.
@@ -121,12 +119,12 @@ impl Division {
         };
         let pitch = (words + (bank + 32 - words % 32) % 32) * size_of::<f32>();
         let scores = (self.tiles * 16 * pitch).max(self.strips());
-        let (v, scores) = match self.precision {
-            Precision::F32 => (self.operand(), scores),
-            Precision::Bf16 => (0, scores.max(self.operand())),
-        };
+        let keeps_v = self.precision == Precision::Bf16 && self.width() <= 32;
+        let (v, scores) =
+            if keeps_v { (0, scores.max(self.operand())) } else { (self.operand(), scores) };
         let pairs = (2 * window - 1) * window * window;
-        let sums = [2 * self.warps() * 16, pairs, 2 * head_dim, self.tiles * 16];
+        let of_warps = 2 * MOST_TILES / self.tiles_of_warp() * 16;
+        let sums = [of_warps, pairs, 2 * head_dim, self.tiles * 16];
         3 * self.operand()
             + v
             + self.biases()
@@ -134,10 +132,15 @@ impl Division {
             + pieces(&sums.map(|n| n * size_of::<f32>()))
     }
 
-    /// Tiles of queries whose gradients of scores are in shared memory at once.
+    /// Tiles of queries whose gradients of scores are in shared memory at once: as many as fit, and whole rows of
+    /// a window if possible, which are summed up faster.
     fn group(&self) -> usize {
-        let most = self.warps().min(self.tiles);
-        (1..=most).rev().find(|&group| self.backward_shared(group) <= PREFERRED).unwrap_or(1)
+        let fits = || {
+            let groups = (1..=self.tiles).rev();
+            groups.filter(|&group| self.backward_shared(group) <= PREFERRED)
+        };
+        let whole = fits().find(|group| (group * 16).is_multiple_of(self.problem.window));
+        whole.or_else(|| fits().next()).unwrap_or(1)
     }
 
     /// Numbers of a block's partial sums.
@@ -147,7 +150,8 @@ impl Division {
 
     fn layout(&self, shared: usize) -> Layout {
         let [heads, blocks, threads] =
-            [self.problem.heads, self.blocks(), 32 * self.warps()].map(|n| n as u32);
+            [self.problem.heads, self.blocks(), 32 * self.tiles.div_ceil(self.tiles_of_warp())]
+                .map(|n| n as u32);
         Layout { grid: [heads, blocks, 1], block: [threads, 1, 1], shared: shared as u32 }
     }
 
