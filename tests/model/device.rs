@@ -23,6 +23,9 @@ struct Run {
 
 const BATCH: usize = 2;
 
+/// A tensor by name, and its numbers.
+type Named = (String, Vec<f64>);
+
 impl Run {
     fn new(session: impl FnOnce(crformer::graph::Graph, Reverse) -> Box<dyn Session>) -> Self {
         let config = tiny();
@@ -57,7 +60,7 @@ impl Run {
         let image: Vec<f64> = (0..BATCH * 3 * side * side).map(|_| reader.normal()).collect();
         let tokens: Vec<i32> = (0..BATCH * words).map(|_| reader.below(11) as i32).collect();
         let word_mask: Vec<i32> = (0..BATCH * words).map(|i| i32::from(i % words < 4)).collect();
-        let object = |i: usize| i32::from((i + batch as usize) / 7 % 3 == 0);
+        let object = |i: usize| i32::from(((i + batch as usize) / 7).is_multiple_of(3));
         let mask: Vec<i32> = (0..BATCH * side * side).map(object).collect();
         let values = [
             Values::F64(&image),
@@ -92,7 +95,7 @@ impl Run {
         numbers
     }
 
-    fn of_trained(&self, slot: Slot) -> Vec<(String, Vec<f64>)> {
+    fn of_trained(&self, slot: Slot) -> Vec<Named> {
         let name = |t: TensorId| self.session.graph().get(t).name.clone();
         self.session.trained().iter().map(|&t| (name(t), self.read(t, slot))).collect()
     }
@@ -105,11 +108,11 @@ impl Run {
 
 /// The largest difference as a share of the largest number, over all tensors of which the largest is at least
 /// a thousandth of the largest of all.
-fn worst(got: &[(String, Vec<f64>)], want: &[(String, Vec<f64>)]) -> (f64, String) {
+fn worst(got: &[Named], want: &[Named]) -> (f64, String) {
     let largest = |numbers: &[f64]| numbers.iter().fold(0.0f64, |a, x| a.max(x.abs()));
     let floor = 1e-3 * want.iter().map(|(_, numbers)| largest(numbers)).fold(0.0, f64::max);
     assert!(floor > 0.0 && got.len() == want.len());
-    let error = |((name, got), (_, want)): (&(String, Vec<f64>), &(String, Vec<f64>))| {
+    let error = |((name, got), (_, want)): (&Named, &Named)| {
         let differences = got.iter().zip(want).map(|(g, w)| (g - w).abs());
         let largest_difference =
             differences.fold(0.0, |a: f64, x| if x > a || x.is_nan() { x } else { a });

@@ -5,6 +5,9 @@ use ptx_vm::shapes::Host;
 
 use crate::bench::Bench;
 
+/// Texts of an instruction, and what it is called.
+type Form<'a> = (String, String, &'a str);
+
 const THREADS: u32 = 32;
 /// Bytes a thread has of its own in each buffer.
 const OWN: usize = 16;
@@ -130,7 +133,7 @@ fn loads() {
     let plain = vec![(String::new(), String::new(), "")];
     let own = |seed: u64| bytes(seed, OWN * THREADS as usize);
     let parameter: Vec<u8> = (0..OWN as u8).collect::<Vec<_>>().repeat(THREADS as usize);
-    let spaces: [(&str, &str, &[(String, String, &str)], Vec<u8>); 12] = [
+    let spaces: [(&str, &str, &[Form<'_>], Vec<u8>); 12] = [
         (".global", "[%rd1]", &global, own(4)),
         ("", "[%rd1]", &strong, own(4)),
         (".shared", "[%r3]", &strong, own(4)),
@@ -183,7 +186,7 @@ fn stores() {
     let global: Vec<_> = strong.iter().cloned().chain(hinted()).collect();
     let weak = vec![(String::new(), String::new(), ""), (".weak".to_owned(), String::new(), "")];
     let expected = bytes(4, OWN * THREADS as usize);
-    let spaces: [(&str, &str, &[(String, String, &str)]); 7] = [
+    let spaces: [(&str, &str, &[Form<'_>]); 7] = [
         (".global", "%rd2", &global),
         ("", "%rd2", &strong),
         (".shared", "%r4", &strong),
@@ -391,7 +394,7 @@ fn compare_and_swap_in_every_form() {
         }
         let found = run(&statements, forms);
         for (i, own) in found.chunks(OWN).enumerate() {
-            let swapped = i % THREADS as usize % 2 == 0;
+            let swapped = (i % THREADS as usize).is_multiple_of(2);
             assert_eq!(
                 (own[0], own[8]),
                 (if swapped { 77 } else { 0 }, 0),
