@@ -88,9 +88,9 @@ template <int BYTES> __device__ inline void copy_near(void *to, const void *from
     copy_async<BYTES>(shared_address(to), from, there);
 }
 
-// A chunk that begins with the number 1.
-template <typename T> __device__ const uint4 ONE = {0x3f800000, 0, 0, 0};
-template <> __device__ const uint4 ONE<bf16> = {0x3f80, 0, 0, 0};
+// Chunks that begin with the number 1. Not `const`: nvcc would put the source's folder into their names.
+__device__ uint4 one_f32 = {0x3f800000, 0, 0, 0}, one_bf16 = {0x3f80, 0, 0, 0};
+template <typename T> __device__ inline const uint4 *one() { return sizeof(T) == 4 ? &one_f32 : &one_bf16; }
 
 // Brings the operand into shared memory, step by step: lines are pixels, of which VECTOR numbers are copied at
 // once. Lying by depth it is the pixels of a map by the depth of their taps. Lying by the other, the product
@@ -131,7 +131,7 @@ template <typename T, int VECTOR, int SIDE, Lies LIES, int THREADS> struct TapLo
     find(pixel);
     aim();
     if (!BY_DEPTH && task.row + column == map.depth())
-      from = reinterpret_cast<const T *>(&ONE<T>), stride = 0, left = VECTOR, tap = 0;
+      from = reinterpret_cast<const T *>(one<T>()), stride = 0, left = VECTOR, tap = 0;
   }
 
   // Looks at FOUND pixels from `first` on.
