@@ -1,11 +1,13 @@
 //! Window attention against the literal one: pad, roll, partition, mask, softmax, merge, roll
 //! back, crop.
 
+use crformer::cuda::precision::Precision;
 use crformer::op::contract::{Operation, TensorType};
 use crformer::op::window_attention::WindowAttention;
 
 use crate::support::attend::{attend, dot};
 use crate::support::case::{Case, Input};
+use crate::support::device::rounded;
 
 /// A map of rows of numbers.
 #[derive(Clone)]
@@ -168,6 +170,150 @@ fn the_models_windows() {
 #[test]
 fn more_windows_than_a_task_has() {
     check_large([3, 17, 22, 2, 5], 4, 2);
+}
+
+/// Gradients by plain loops in f32 whose products read probabilities and their gradients in the device's format,
+/// as tensor cores do. All padding is one key, as for the kernels.
+struct Backward<'a> {
+    op: &'a WindowAttention,
+    precision: Precision,
+    /// Of `qkv`, `qkv_bias`, `table` and `dout`.
+    inputs: [Vec<f32>; 4],
+    gradients: [Vec<f32>; 3],
+    extents: [usize; 3],
+    channels: usize,
+}
+
+fn naive_backward(
+    case: &Case<WindowAttention>,
+    dout: &[f64],
+    precision: Precision,
+) -> Vec<Option<Vec<f64>>> {
+    let single = |values: &[f64]| values.iter().map(|&x| x as f32).collect::<Vec<f32>>();
+    let of = |i: usize| single(&case.inputs[i].real);
+    let [batch, height, width, columns] = case.inputs[0].of.shape.extents() else {
+        panic!("a map")
+    };
+    let mut backward = Backward {
+        op: &case.op,
+        precision,
+        inputs: [of(0), of(1), of(2), single(dout)],
+        gradients: [0, 1, 2].map(|i| vec![0.0; case.inputs[i].real.len()]),
+        extents: [*batch, *height, *width],
+        channels: columns / 3,
+    };
+    for (image, y, x) in
+        (0..batch * height * width).map(|i| (i / width / height, i / width % height, i % width))
+    {
+        (0..case.op.heads).for_each(|head| backward.query(image, y, x, head));
+    }
+    let double = |values: Vec<f32>| Some(values.into_iter().map(f64::from).collect::<Vec<f64>>());
+    backward.gradients.map(double).into()
+}
+
+impl Backward<'_> {
+    /// Where a row of `qkv` is, or of its bias.
+    fn row(&self, image: usize, place: Option<(usize, usize)>) -> (usize, usize) {
+        let [_, height, width] = self.extents;
+        place.map_or((1, 0), |(y, x)| (0, ((image * height + y) * width + x) * 3 * self.channels))
+    }
+
+    fn query(&mut self, image: usize, y: usize, x: usize, head: usize) {
+        let (w, shift, channels) = (self.op.window, self.op.shift, self.channels);
+        let (side, head_dim) = (2 * w - 1, channels / self.op.heads);
+        let padded = [self.extents[1], self.extents[2]].map(|n| n.next_multiple_of(w));
+        let roll = |a: usize, axis: usize| (a + padded[axis] - shift) % padded[axis];
+        let (ry, rx) = (roll(y, 0), roll(x, 1));
+        // Keys of the same region: where they are, if on the map, and their row of the table.
+        let keys: Vec<(Option<(usize, usize)>, usize)> = (0..w * w)
+            .map(|i| (ry / w * w + i / w, rx / w * w + i % w))
+            .filter(|&(ky, kx)| {
+                let of = |y, x| region(self.op, y, x, (padded[0], padded[1]));
+                of(ry, rx) == of(ky, kx)
+            })
+            .map(|(ky, kx)| {
+                let at = ((ky + shift) % padded[0], (kx + shift) % padded[1]);
+                let on_map = at.0 < self.extents[1] && at.1 < self.extents[2];
+                (on_map.then_some(at), (ry + w - 1 - ky) * side + rx + w - 1 - kx)
+            })
+            .collect();
+        let q = self.row(image, Some((y, x))).1 + head * head_dim;
+        let out = q / (3 * channels) * channels + head * head_dim;
+        let scale = 1.0 / (head_dim as f32).sqrt();
+        let part = |this: &Self, key: Option<(usize, usize)>, part: usize, c: usize| {
+            let (input, row) = this.row(image, key);
+            (input, row + part * channels + head * head_dim + c)
+        };
+        let product = |this: &Self, key, which: usize, input: usize, at: usize| {
+            let terms = (0..head_dim).map(|c| {
+                let (from, k) = part(this, key, which, c);
+                this.inputs[input][at + c] * this.inputs[from][k]
+            });
+            terms.sum::<f32>()
+        };
+        let score = |&(key, row): &(Option<_>, usize)| {
+            product(self, key, 1, 0, q) * scale + self.inputs[2][row * self.op.heads + head]
+        };
+        let scores: Vec<f32> = keys.iter().map(score).collect();
+        let most = scores.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let lse = most + scores.iter().map(|s| (s - most).exp()).sum::<f32>().ln();
+        let p: Vec<f32> = scores.iter().map(|s| (s - lse).exp()).collect();
+        let dp: Vec<f32> = keys.iter().map(|k| product(self, k.0, 2, 3, out)).collect();
+        let sum: f32 = p.iter().zip(&dp).map(|(p, dp)| p * dp).sum();
+        let round = |x: f32| rounded(&[f64::from(x)], self.precision)[0] as f32;
+        let padding: f32 = keys.iter().zip(&p).filter(|(k, _)| k.0.is_none()).map(|(_, p)| p).sum();
+        for (i, &(key, row)) in keys.iter().enumerate() {
+            // What of its own probability, or of all padding's, is this key's.
+            let (whole, share) =
+                if key.is_some() { (p[i], 1.0) } else { (padding, p[i] / padding) };
+            let (p, ds) = (share * round(whole), share * round(whole * (dp[i] - sum)));
+            self.gradients[2][row * self.op.heads + head] += ds;
+            for c in 0..head_dim {
+                let (input, k) = part(self, key, 1, c);
+                self.gradients[0][q + c] += scale * ds * self.inputs[input][k];
+                self.gradients[input][k] += scale * ds * self.inputs[0][q + c];
+                self.gradients[input][k + channels] += p * self.inputs[3][out + c];
+            }
+        }
+    }
+}
+
+fn check_on_device(extents: [usize; 5], window: usize, shift: usize) {
+    case(extents, window, shift).check_on_device_against(naive_backward);
+}
+
+#[test]
+fn small_windows_on_a_device() {
+    check_on_device([2, 6, 6, 2, 3], 3, 0);
+    check_on_device([1, 5, 4, 2, 3], 3, 1);
+    check_on_device([2, 7, 5, 1, 20], 4, 2);
+    check_on_device([1, 2, 3, 1, 2], 4, 2);
+    check_on_device([1, 2, 3, 1, 2], 15, 14);
+    check_on_device([1, 1, 1, 1, 1], 3, 1);
+    check_on_device([1, 3, 2, 2, 3], 1, 0);
+    check_on_device([2, 12, 12, 2, 16], 6, 3);
+}
+
+#[test]
+fn the_models_windows_on_a_device() {
+    check_on_device([1, 24, 15, 1, 32], 12, 6);
+    check_on_device([1, 15, 18, 2, 32], 12, 0);
+    check_on_device([1, 13, 14, 1, 64], 12, 6);
+}
+
+/// Heads enough that a block has several rectangles.
+#[test]
+fn shares_of_rectangles_on_a_device() {
+    check_on_device([1, 5, 5, 60, 2], 3, 1);
+}
+
+/// Where scores are this large, one of them decides, and its probability has to be exactly 1.
+#[test]
+fn scores_of_ten_thousand_on_a_device() {
+    let mut case = case([1, 6, 5, 2, 8], 4, 2);
+    case.inputs[0].real.iter_mut().for_each(|x| *x *= 100.0);
+    case.inputs[1].real.iter_mut().for_each(|x| *x *= 100.0);
+    case.check_on_device_against(naive_backward);
 }
 
 #[test]

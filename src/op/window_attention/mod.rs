@@ -20,6 +20,7 @@
 
 mod backward;
 mod cpu;
+mod cuda;
 mod problem;
 mod regions;
 

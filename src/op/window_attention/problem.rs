@@ -62,6 +62,16 @@ impl Problem {
         self.heads * self.head_dim
     }
 
+    /// The pieces of the map's rows.
+    pub fn rows(&self) -> &[Run] {
+        &self.rows
+    }
+
+    /// And of its columns.
+    pub fn cols(&self) -> &[Run] {
+        &self.cols
+    }
+
     /// Rows of the table.
     pub fn displacements(&self) -> usize {
         (2 * self.window - 1) * (2 * self.window - 1)
