@@ -400,7 +400,7 @@ fn every_form_of_pairs() {
                         _ => answer != (*c == 1),
                     };
                     let both = |one: u64, [low, high]: [bool; 2]| {
-                        u64::from(low) * one | (u64::from(high) * one) << 16
+                        (u64::from(low) * one) | ((u64::from(high) * one) << 16)
                     };
                     let plain = [half(0), half(16)];
                     let combined = plain.map(with);
