@@ -2,6 +2,7 @@
 
 use crate::asynchronous::Asynchronous;
 use crate::barrier::{Barriers, Cluster};
+use crate::decode::RESERVED_BYTES;
 use crate::error::{Fault, Rule, Thread, Violation};
 use crate::family::tensor::bulk;
 use crate::launch::Launch;
@@ -148,6 +149,9 @@ impl Crew {
         if std::mem::replace(&mut self.used, true) {
             self.block.shared.reset();
             self.block.local.reset();
+        }
+        if let Some(at) = launch.kernel.reserved_shared {
+            self.block.shared.clear(u64::from(at), u64::from(RESERVED_BYTES));
         }
         self.random = launch
             .options

@@ -7,8 +7,8 @@ use crate::registers::{LANES, Row, Slot};
 /// What the registers of a sum hold while a product is on its way: NaN in every format.
 pub const IN_FLIGHT: u32 = 0xffff_ffff;
 
-/// An address in shared memory and the bytes read there.
-type Piece = (u64, [u8; 16]);
+/// A place of 16 bytes in shared memory and what it held.
+pub type Piece = (u64, [u8; 16]);
 
 /// One `wgmma.mma_async` of a warp.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub struct Product {
     pub sums: Vec<(Slot, [u32; LANES])>,
     /// Registers of A and what they held.
     pub registers: Vec<(Slot, [u32; LANES])>,
-    /// Places of 16 bytes in shared memory and what they held.
+    /// What it reads of shared memory.
     pub pieces: Vec<Piece>,
     /// Number of the instruction.
     pub pc: u32,

@@ -13,7 +13,7 @@ const MOST_VARIABLE_BYTES: u64 = 1 << 32;
 const MOST_SHARED_BYTES: u64 = 1 << 20;
 
 /// What the system keeps of a block's shared memory since sm_80.
-const RESERVED_BYTES: u32 = 1024;
+pub const RESERVED_BYTES: u32 = 1024;
 const RESERVED_ALIGN: u32 = 16;
 
 /// Shared variables of a kernel, at increasing offsets.
@@ -58,6 +58,11 @@ impl Shared {
         let offset = self.place(variable)?;
         self.modules.push((index, offset));
         Ok(offset)
+    }
+
+    /// Where what the system keeps for itself lies, if the kernel names it.
+    pub fn reserved_at(&self) -> Option<u32> {
+        self.reserved
     }
 
     /// Offset of what the system keeps for itself (`%reserved_smem_offset_1`: cooperative groups have their scratch

@@ -19,6 +19,7 @@ use crate::syntax::{Function, Module, Variable};
 
 pub use constants::constant_bits;
 pub use frame::{Binding, Frame};
+pub use layout::RESERVED_BYTES;
 pub use modifiers::Modifiers;
 pub use site::{Encoded, Place, Site};
 
@@ -142,6 +143,7 @@ impl<'m, 't> Decoder<'m, 't> {
         let bindings = parameters.iter().map(|&(offset, _)| Binding::Parameter(offset)).collect();
         self.write_out(function, bindings, Vec::new())?;
         let (shared_bytes, dynamic_shared_at) = self.shared.finish();
+        let reserved_shared = self.shared.reserved_at();
         Ok(Kernel {
             name: function.name.to_owned(),
             code: self.code,
@@ -156,6 +158,7 @@ impl<'m, 't> Decoder<'m, 't> {
             parameter_bytes,
             shared_bytes,
             dynamic_shared_at,
+            reserved_shared,
             local_bytes: self.local_bytes,
             async_proxy: self.async_proxy,
             most_threads: function.most_threads,

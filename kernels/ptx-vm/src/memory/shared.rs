@@ -59,6 +59,13 @@ impl Shared {
         self.fence_proxies();
     }
 
+    /// Zeros that were there before anybody came.
+    pub fn clear(&mut self, from: u64, bytes: u64) {
+        if reaches(from, bytes, self.region.size()) {
+            self.region.storage.write(from, &vec![0; bytes as usize]);
+        }
+    }
+
     /// Ordinary stores of the lanes.
     #[inline(always)]
     fn stored(&self, mask: u32, addresses: &[u64; LANES], width: u64) {

@@ -5,9 +5,6 @@ use ptx_vm::shapes::Host;
 
 use crate::bench::Bench;
 
-/// Texts of an instruction, and what it is called.
-type Form<'a> = (String, String, &'a str);
-
 const THREADS: u32 = 32;
 /// Bytes a thread has of its own in each buffer.
 const OWN: usize = 16;
@@ -97,6 +94,9 @@ fn strengths(load: bool) -> Vec<String> {
     all
 }
 
+/// How an access is written: its strength before the space, a hint behind it, and the policy that the hint takes.
+type Form = (String, String, &'static str);
+
 /// Hints, behind the space; those that take a policy come with it.
 fn hints(load: bool) -> Vec<(String, &'static str)> {
     let caches: &[&str] = match load {
@@ -125,15 +125,14 @@ fn shapes() -> impl Iterator<Item = (&'static str, usize, &'static str, usize)> 
 
 #[test]
 fn loads() {
-    let strong: Vec<(String, String, &str)> =
-        strengths(true).into_iter().map(|s| (s, String::new(), "")).collect();
+    let strong: Vec<Form> = strengths(true).into_iter().map(|s| (s, String::new(), "")).collect();
     let hinted = || hints(true).into_iter().map(|(hint, policy)| (String::new(), hint, policy));
     let global: Vec<_> = strong.iter().cloned().chain(hinted()).collect();
     let weak = vec![(String::new(), String::new(), ""), (".weak".to_owned(), String::new(), "")];
     let plain = vec![(String::new(), String::new(), "")];
     let own = |seed: u64| bytes(seed, OWN * THREADS as usize);
     let parameter: Vec<u8> = (0..OWN as u8).collect::<Vec<_>>().repeat(THREADS as usize);
-    let spaces: [(&str, &str, &[Form<'_>], Vec<u8>); 12] = [
+    let spaces: [(&str, &str, &[Form], Vec<u8>); 12] = [
         (".global", "[%rd1]", &global, own(4)),
         ("", "[%rd1]", &strong, own(4)),
         (".shared", "[%r3]", &strong, own(4)),
@@ -180,13 +179,12 @@ fn loads() {
 
 #[test]
 fn stores() {
-    let strong: Vec<(String, String, &str)> =
-        strengths(false).into_iter().map(|s| (s, String::new(), "")).collect();
+    let strong: Vec<Form> = strengths(false).into_iter().map(|s| (s, String::new(), "")).collect();
     let hinted = || hints(false).into_iter().map(|(hint, policy)| (String::new(), hint, policy));
     let global: Vec<_> = strong.iter().cloned().chain(hinted()).collect();
     let weak = vec![(String::new(), String::new(), ""), (".weak".to_owned(), String::new(), "")];
     let expected = bytes(4, OWN * THREADS as usize);
-    let spaces: [(&str, &str, &[Form<'_>]); 7] = [
+    let spaces: [(&str, &str, &[Form]); 7] = [
         (".global", "%rd2", &global),
         ("", "%rd2", &strong),
         (".shared", "%r4", &strong),

@@ -31,8 +31,13 @@ fn ordered(statements: &str, (grid, block): (u32, u32)) {
 
 /// Neighbours exchange words in shared memory, `distance` threads apart; three rounds.
 fn exchange(distance: u32, before: &str, behind: &str) -> String {
+    exchange_among(64, distance, before, behind)
+}
+
+/// The same in a block of so many threads.
+fn exchange_among(threads: u32, distance: u32, before: &str, behind: &str) -> String {
     format!(
-        ".shared .b32 s[64]; mov.u32 %r10, s; mad.lo.u32 %r11, %r1, 4, %r10; xor.b32 %r12, %r1, {distance}; mad.lo.u32 %r12, %r12, 4, %r10;
+        ".shared .b32 s[{threads}]; mov.u32 %r10, s; mad.lo.u32 %r11, %r1, 4, %r10; xor.b32 %r12, %r1, {distance}; mad.lo.u32 %r12, %r12, 4, %r10;
         mov.u32 %r13, 0; add.u32 %r9, %r1, 1; st.shared.u32 [%r11], %r9; bar.sync 0;
         LOOP:
         st.shared.u32 [%r11], %r9; // written
@@ -60,6 +65,124 @@ fn shared_memory_inside_a_warp() {
     let fault = races(&exchange(1, "", "bar.warp.sync -1;"), (1, 64), "// read", (0, 0));
     assert_eq!(fault.address, Some(4));
     ordered(&exchange(1, "bar.warp.sync -1;", "bar.warp.sync -1;"), (1, 64));
+}
+
+/// Groups of two warps exchange words behind a barrier of their own; another group's, one of another number for one of
+/// the warps or the arrival alone orders nothing.
+#[test]
+fn barriers_of_some_warps() {
+    let named = |barrier: &str| format!("shr.u32 %r16, %r1, 6; add.u32 %r16, %r16, 1; {barrier}");
+    let own = named("bar.sync %r16, 64;");
+    ordered(&exchange_among(128, 32, &own, &own), (1, 128));
+    races(&exchange_among(128, 32, "", &own), (1, 128), "// written", (0, 32));
+    races(&exchange_among(128, 32, &own, ""), (1, 128), "// read", (0, 32));
+    // Partners are in the other group: each group's barrier passes, and they are not ordered.
+    races(&exchange_among(128, 64, &own, &own), (1, 128), "// read", (0, 0));
+    // Warps 0 and 3 meet at one barrier, 1 and 2 at the other.
+    let crossed = "shr.u32 %r16, %r1, 5; add.u32 %r16, %r16, 1; bfe.u32 %r16, %r16, 1, 1; add.u32 %r16, %r16, 1; bar.sync %r16, 64;";
+    races(&exchange_among(128, 32, crossed, crossed), (1, 128), "// read", (0, 0));
+    ordered(&exchange_among(128, 96, crossed, crossed), (1, 128));
+}
+
+/// One warp writes and arrives, the other waits and reads; the way back has a barrier of its own.
+#[test]
+fn arrival_orders_what_came_before_it() {
+    let hand_over = |filled: &str, first: &str, early: &str, late: &str| {
+        format!(
+            ".shared .b32 s[32]; mov.u32 %r10, s; and.b32 %r11, %r1, 31; mad.lo.u32 %r11, %r11, 4, %r10; mov.u32 %r13, 0; mov.u32 %r9, 0;
+            setp.ge.u32 %p1, %r1, 32; @%p1 bra READ;
+            WRITER: add.u32 %r9, %r1, %r13;
+            bar.sync 2, 64;
+            st.shared.u32 [%r11], %r9; // written
+            {filled}
+            add.u32 %r13, %r13, 1; setp.lt.u32 %p1, %r13, 3; @%p1 bra WRITER; bra END;
+            READ: {first}
+            READER: {late}
+            bar.sync 1, 64;
+            {early}
+            ld.shared.u32 %r14, [%r11]; // read
+            add.u32 %r9, %r9, %r14;
+            add.u32 %r13, %r13, 1; setp.lt.u32 %p1, %r13, 3; @%p1 bra READER;
+            END: st.global.u32 [%rd4], %r9;"
+        )
+    };
+    let (filled, emptied) = ("bar.arrive 1, 64;", "bar.arrive 2, 64;");
+    ordered(&hand_over(filled, "", "", emptied), (1, 64));
+    ordered(&hand_over("bar.sync 1, 64;", "", "", emptied), (1, 64));
+    // The reader gives the words back before it has read them.
+    let early = "setp.lt.u32 %p2, %r13, 2; @%p2 bar.arrive 2, 64;";
+    races(&hand_over(filled, emptied, early, ""), (1, 64), "// read", (0, 32));
+}
+
+/// Threads of two warps store `first` and `second`; then all threads of the block have met.
+fn parts(first: &str, second: &str) -> String {
+    format!(
+        ".shared .align 8 .b8 s[64]; mov.u32 %r10, s; mov.u64 %rd7, %rd2; mov.u32 %r9, 7; mov.b32 {{%h1, %h2}}, %r9; and.b32 %r11, %r1, 31;
+        mov.u64 %rd8, 0; setp.ne.u32 %p1, %r1, 33; @!%p1 st.shared.u64 [s], %rd8; bar.sync 0;
+        setp.ne.u32 %p1, %r11, 0; @%p1 bra END; setp.ne.u32 %p1, %r1, 0; @%p1 bra OTHER;
+        {first} // first
+        bra END;
+        OTHER: {second} // second
+        END: bar.sync 0;"
+    )
+}
+
+#[test]
+fn parts_of_words() {
+    for (space, base) in [("shared", "%r10"), ("global", "%rd7")] {
+        let store = |kind: &str, offset: u32| {
+            let value = if kind == "u16" { "%h1" } else { "%r9" };
+            format!("st.{space}.{kind} [{base}+{offset}], {value};")
+        };
+        let load = |kind: &str, offset: u32| {
+            let value = if kind == "u16" { "%h2" } else { "%r12" };
+            format!("ld.{space}.{kind} {value}, [{base}+{offset}];")
+        };
+        // Neighbours in one word are none of each other's business, whatever their sizes.
+        for (first, second) in [
+            (store("u8", 0), store("u8", 1)),
+            (store("u8", 3), store("u8", 2)),
+            (store("u16", 0), store("u16", 2)),
+            (store("u16", 2), store("u8", 1)),
+            (store("u32", 0), store("u8", 4)),
+            (store("u16", 6), store("u32", 0)),
+        ] {
+            ordered(&parts(&first, &second), (1, 64));
+        }
+        for (first, second, at) in [
+            (store("u8", 1), store("u8", 1), 1),
+            (store("u16", 2), store("u16", 2), 2),
+            (store("u16", 2), store("u8", 3), 3),
+            (store("u32", 0), store("u8", 2), 2),
+            (store("u8", 2), store("u32", 0), 0),
+            (store("u32", 4), store("u16", 6), 6),
+            (store("u32", 4), load("u8", 7), 7),
+            (load("u16", 2), store("u32", 0), 0),
+            (store("u8", 0), load("u16", 0), 0),
+            (store("b64", 0).replace("%r9", "%rd2"), store("u8", 5), 5),
+        ] {
+            races_at(&parts(&first, &second), space == "global", at);
+        }
+    }
+}
+
+/// The second of two warps races, at so many bytes from the beginning of the shared or of the second buffer.
+#[track_caller]
+fn races_at(statements: &str, global: bool, offset: u64) {
+    let mut bench = Bench::kernel("", statements);
+    let arguments = [0, bench.words(&[0; 4])];
+    for seed in [None, Some(1), Some(2), Some(3), Some(4)] {
+        bench.options.adversarial = seed;
+        let fault = bench.fault(1, 64, &arguments);
+        assert_eq!(fault.rule, Rule::Race, "{fault}");
+        if seed.is_none() {
+            bench.assert_at(&fault, Rule::Race, "// second", (0, 32));
+            let base = if global { arguments[1] } else { 0 };
+            assert_eq!(fault.address.map(|at| at - base), Some(offset), "{fault}");
+        }
+    }
+    (bench.options.races, bench.options.adversarial) = (false, None);
+    bench.pass(1, 64, &arguments);
 }
 
 #[test]

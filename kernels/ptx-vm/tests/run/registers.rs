@@ -101,6 +101,10 @@ fn reserved_shared_memory() {
         st.shared.u32 [%r9+1020], %r1; ld.shared.u32 %r11, [%r9+1020]; sub.u32 %r12, %r9, %r10; add.u32 %r13, %r12, 1023;
         setp.lt.u32 %p1, %r12, 64; setp.lt.u32 %p2, %r13, 1023; or.pred %p1, %p1, %p2; selp.u32 %r9, 1000, %r11, %p1; st.global.u32 [%rd4], %r9;";
     assert_eq!(crate::bench::results("", statements, (3, 1), &[0]), [0; 3]);
+    // It is zero when a block starts, whatever the block before left there.
+    let statements = "mov.u32 %r9, %reserved_smem_offset_begin; ld.shared.u32 %r10, [%r9]; ld.shared.u32 %r11, [%r9+1020];
+        add.u32 %r12, %r1, 5; st.shared.u32 [%r9], %r12; st.shared.u32 [%r9+1020], %r12; or.b32 %r10, %r10, %r11; st.global.u32 [%rd4], %r10;";
+    assert_eq!(crate::bench::results("", statements, (3, 1), &[0]), [0; 3]);
     let beyond = "mov.u32 %r9, %reserved_smem_offset_1;\nst.shared.u32 [%r9+1024], %r1;\n";
     let bench = crate::bench::Bench::kernel("", beyond);
     let fault = bench.fault(1, 1, &[0, 0]);

@@ -244,11 +244,11 @@ fn shared_memory_with_the_guide_s_padding() {
         cvt.rn.f16.u32 %h1, %r2; st.shared.b16 [%r1], %h1; add.u32 %r0, %r0, 32; setp.lt.u32 %p1, %r0, 256; @%p1 bra NEXT;
         bar.sync 0; cvta.shared.u64 %rd9, tile;";
     let text = |address: &str, stride: u32| {
-        let space = if address.contains("%rd") { ".f16" } else { ".shared.f16" };
-        let registers = list("f16", 10, 8);
+        let space = if address.contains("%rd") { "" } else { ".shared" };
+        let fragment = list("f16", 10, 8);
         format!(
             "{fill}
-            wmma.load.a.sync.aligned.row.m16n16k16{space} {registers}, {address}, {stride};
+            wmma.load.a.sync.aligned.row.m16n16k16{space}.f16 {fragment}, {address}, {stride};
             st.global.u32 [%rd5], %r10;"
         )
     };

@@ -12,7 +12,7 @@ use super::descriptor::Descriptor;
 use super::fragments::{
     Bf16, F16, Format, Tf32, half_registers, half_sums, left, multiply, registers, sums,
 };
-use crate::asynchronous::{IN_FLIGHT, Product};
+use crate::asynchronous::{IN_FLIGHT, Piece, Product};
 use crate::decode::{Encoded, Modifiers, Site};
 use crate::error::{Checked, LoadResult, Rule, Violation};
 use crate::memory::Point;
@@ -408,7 +408,7 @@ fn changed(turn: &Turn<'_>, pc: u32, what: &str) -> Checked<()> {
 }
 
 /// A product has read its operands: nobody may have changed them.
-fn finish_reading(turn: &mut Turn<'_>, pc: u32, pieces: &[(u64, [u8; 16])]) -> Checked<()> {
+fn finish_reading(turn: &mut Turn<'_>, pc: u32, pieces: &[Piece]) -> Checked<()> {
     let access = crate::memory::Access::new(1, turn.first_thread(), turn.block.linear as u32);
     for (address, before) in pieces {
         let mut now = [0; 16];
