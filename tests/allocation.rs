@@ -5,6 +5,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crformer::cpu::activation::Activation;
+use crformer::cpu::dropout::Dropout;
 use crformer::error::Result;
 use crformer::exec::cpu::CpuSession;
 use crformer::exec::{Session, Slot, Values};
@@ -17,7 +18,6 @@ use crformer::op::contract::{Kind, TensorType};
 use crformer::op::conv::Conv;
 use crformer::op::cross_attention::CrossAttention;
 use crformer::op::cross_entropy::CrossEntropy;
-use crformer::op::dropout::Dropout;
 use crformer::op::embedding::Embedding;
 use crformer::op::image_patches::ImagePatches;
 use crformer::op::layer_norm::LayerNorm;
@@ -106,7 +106,7 @@ impl Builder {
         activation: Activation,
     ) -> Result<TensorId> {
         let inputs = [inp, self.parameter([outputs, channels])?, self.parameter([outputs])?];
-        self.add(Linear { activation, bias: true, residual: false, packed: false }, &inputs)
+        self.add(Linear { activation, bias: true, ..Linear::default() }, &inputs)
     }
 
     fn loss(mut self, a: TensorId, b: TensorId) -> Result<(Graph, TensorId)> {
@@ -128,10 +128,8 @@ fn plain_loops() -> Result<(Graph, TensorId)> {
     let tables = [tables[0], tables[1], tables[2], b.parameter([2, CHANNELS])?];
     let x = b.add(Embedding {}, &tables)?;
     let normal = b.norm(x)?;
-    let dropped = b.add(Dropout { rate: 0.1, per_sample: false }, &[normal])?;
-    let path = b.add(Dropout { rate: 0.1, per_sample: true }, &[dropped])?;
     let alpha = b.parameter([1])?;
-    let scaled = b.add(ScaledAdd {}, &[alpha, path, x])?;
+    let scaled = b.add(ScaledAdd {}, &[alpha, normal, x])?;
     let turned = b.add(Transpose {}, &[scaled])?;
     let back = b.add(Transpose {}, &[turned])?;
     let both = b.add(Concat { axis: 2 }, &[back, normal])?;
@@ -141,7 +139,7 @@ fn plain_loops() -> Result<(Graph, TensorId)> {
     b.loss(placed, scaled)
 }
 
-/// Linear layers with every epilogue.
+/// Linear layers with every prologue and epilogue.
 fn linear_layers() -> Result<(Graph, TensorId)> {
     let mut b = Builder(Graph::new());
     let x = b.0.input("x", TensorType::activation([2, ROWS, CHANNELS]))?;
@@ -149,8 +147,15 @@ fn linear_layers() -> Result<(Graph, TensorId)> {
     let gelu = b.linear(normal, CHANNELS, HIDDEN, Activation::Gelu)?;
     let relu = b.linear(gelu, HIDDEN, CHANNELS, Activation::Relu)?;
     let inputs = [relu, b.parameter([CHANNELS, CHANNELS])?, b.parameter([CHANNELS])?, normal];
-    let (activation, bias, residual, packed) = (Activation::None, true, true, false);
-    let last = b.add(Linear { activation, bias, residual, packed }, &inputs)?;
+    let op = Linear { bias: true, residual: true, ..Linear::default() };
+    let mut last = b.add(op.clone(), &inputs)?;
+    for per_sample in [false, true] {
+        let norm = [b.parameter([CHANNELS])?, b.parameter([CHANNELS])?];
+        let (weight, bias) = (b.parameter([CHANNELS, CHANNELS])?, b.parameter([CHANNELS])?);
+        let drop = Some(Dropout { rate: 0.1, per_sample });
+        let inputs = [last, weight, norm[0], norm[1], bias, normal];
+        last = b.add(Linear { norm: Some(1e-5), drop, ..op.clone() }, &inputs)?;
+    }
     b.loss(last, normal)
 }
 

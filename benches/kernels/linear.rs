@@ -25,7 +25,7 @@ pub fn bench(c: &mut Criterion) {
             TensorType::activation([outputs]),
         ];
         let activation = if outputs > channels { Activation::Gelu } else { Activation::None };
-        let op = Linear { activation, bias: true, residual: false, packed: false };
+        let op = Linear { activation, bias: true, ..Linear::default() };
         run::both(c, &format!("linear/{rows}x{channels} to {outputs}"), op, &inputs);
     }
 }

@@ -10,7 +10,6 @@ mod concat;
 mod conv;
 mod cross_attention;
 mod cross_entropy;
-mod dropout;
 mod embedding;
 mod image_patches;
 mod layer_norm;
@@ -36,7 +35,6 @@ criterion_group!(
     conv::bench,
     cross_attention::bench,
     cross_entropy::bench,
-    dropout::bench,
     embedding::bench,
     image_patches::bench,
     layer_norm::bench,

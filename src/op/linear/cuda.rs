@@ -97,6 +97,9 @@ impl OnCuda for Linear {
         if self.packed {
             return Err(Error::usage("linear: weights are packed on the CPU only"));
         }
+        if self.norm.is_some() || self.drop.is_some() {
+            return Err(Error::usage("linear: norm and dropout are not there on a device"));
+        }
         let Sizes { rows, inputs, outputs } = Sizes::of(&pass.types);
         let small = is_small(pass.precision, rows, outputs);
         let kernel = match (pass.precision, small) {
