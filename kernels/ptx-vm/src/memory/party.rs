@@ -4,6 +4,7 @@ use super::LANES;
 use super::access::{Access, Scope, Strength, lanes};
 use super::clock::Clock;
 use super::refusal::{Verb, Want};
+use super::shadow::{PAGE, Pages};
 use crate::error::{Checked, Rule, Violation};
 
 /// What an access was, as far as races go: a set of the bits below.
@@ -91,7 +92,15 @@ pub(super) struct Visit<'a> {
     pub most: usize,
 }
 
-impl Visit<'_> {
+impl<'a> Visit<'a> {
+    /// The visit of all lanes of an access that stand in an epoch and know a clock.
+    fn new(verb: Verb, access: &Access, (epoch, clock): (u32, &'a Clock), most: usize) -> Self {
+        let kind = Kind::of(verb, access.strength, access.scope);
+        let warp = (access.first_thread as usize / LANES) as u16;
+        let (block, lanes, line) = (access.block, access.mask, access.line);
+        Self { party: Party { block, epoch, lanes, line, warp, kind }, clock, most }
+    }
+
     /// Did all that `old` did come before this access?
     #[inline]
     fn comes_after(&self, old: &Party) -> bool {
@@ -211,85 +220,120 @@ impl Visit<'_> {
     }
 }
 
-/// Hands the lanes of an access to `record`, one by one; all together where they read, or update, one
-/// place and stand in the same epoch. Does nothing where the access carries no order.
+/// Records the access of each lane, or reports the first race. Lanes that read, or update, one place and stand in the
+/// same epoch are one party. Does nothing where the access carries no order.
 pub(super) fn watch(
     verb: Verb,
     access: &Access,
     addresses: &[u64; LANES],
     width: u64,
     most: usize,
-    mut record: impl FnMut(&Visit, &Want) -> Checked<()>,
+    mut pages: impl Pages,
 ) -> Checked<()> {
     let Some(order) = access.order.as_deref() else { return Ok(()) };
-    let kind = Kind::of(verb, access.strength, access.scope);
-    let warp = (access.first_thread as usize / LANES) as u16;
-    let mut left = access.mask;
-    while left != 0 {
-        let lane = left.trailing_zeros() as usize;
-        let first = access.first_thread as usize;
-        let address = addresses[lane];
-        let one_place = !kind.is_weak_write()
-            && left == access.mask
-            && lanes(left).all(|other| addresses[other] == address)
-            && lanes(left).all(|other| order.stand_together(first + lane, first + other));
-        let lanes = if one_place { left } else { 1 << lane };
-        left &= !lanes;
-        let Some((epoch, clock)) = order.stand(first + lane) else { continue };
-        let party = Party { block: access.block, epoch, lanes, line: access.line, warp, kind };
-        record(&Visit { party, clock, most }, &Want { verb, lane, address, width })?;
+    let (first, mask) = (access.first_thread as usize, access.mask);
+    let lanes_at = LanesAt { verb, addresses, width };
+    if let Some(stand) = order.stand_together(first, mask) {
+        let mut visit = Visit::new(verb, access, stand, most);
+        let place = addresses[mask.trailing_zeros() as usize % LANES];
+        if !visit.party.kind.is_weak_write() && lanes(mask).all(|lane| addresses[lane] == place) {
+            return lanes_at.record_as_one(&visit, &mut pages);
+        }
+        return lanes_at.record(&mut visit, mask, &mut pages);
+    }
+    for lane in lanes(mask) {
+        let Some(stand) = order.stand(first + lane) else { continue };
+        let mut visit = Visit::new(verb, access, stand, most);
+        lanes_at.record(&mut visit, 1 << lane, &mut pages)?;
     }
     Ok(())
 }
 
-/// Hands the lanes of a strong read to `note`, once what they read is known. Of lanes that update one place only the
-/// last has seen what all the others wrote.
+/// What the lanes of an access want, each at its address.
+pub(super) struct LanesAt<'a> {
+    verb: Verb,
+    addresses: &'a [u64; LANES],
+    pub width: u64,
+}
+
+impl LanesAt<'_> {
+    #[inline(always)]
+    pub fn want(&self, lane: usize) -> Want {
+        Want { verb: self.verb, lane, address: self.addresses[lane], width: self.width }
+    }
+
+    /// All lanes of the visit together, at the place of the first.
+    fn record_as_one(&self, visit: &Visit, pages: &mut impl Pages) -> Checked<()> {
+        let want = self.want(visit.party.lanes.trailing_zeros() as usize % LANES);
+        pages.at(want.address).map_or(Ok(()), |(page, offset)| page.visit(visit, &want, offset))
+    }
+
+    /// Each lane by itself; a page is looked up once for all lanes in a row that lie in it.
+    fn record(&self, visit: &mut Visit, mask: u32, pages: &mut impl Pages) -> Checked<()> {
+        let mut left = mask;
+        while left != 0 {
+            let address = self.addresses[left.trailing_zeros() as usize % LANES];
+            let Some((page, offset)) = pages.at(address) else {
+                left &= left - 1;
+                continue;
+            };
+            let start = address - offset;
+            let past = lanes(left).find(|&lane| self.addresses[lane].wrapping_sub(start) >= PAGE);
+            let here = past.map_or(left, |lane| left & ((1 << lane) - 1));
+            page.visit_lanes(visit, self, here, start)?;
+            left &= !here;
+        }
+        Ok(())
+    }
+}
+
+/// Notes the lanes of a strong read, once what they read is known. Of lanes that update one place only the last has
+/// seen what all the others wrote.
 pub(super) fn observe(
     verb: Verb,
     access: &Access,
     addresses: &[u64; LANES],
     width: u64,
-    mut note: impl FnMut(&Visit, &Want),
+    mut pages: impl Pages,
 ) {
     let Some(order) = access.order.as_deref() else { return };
-    let kind = Kind::of(verb, access.strength, access.scope);
-    if !kind.has(STRONG) || access.blind {
+    if access.blind || !Kind::of(verb, access.strength, access.scope).has(STRONG) {
         return;
     }
-    let warp = (access.first_thread as usize / LANES) as u16;
+    let lanes_at = LanesAt { verb, addresses, width };
     for lane in lanes(access.mask) {
         let address = addresses[lane];
         let mut later = lanes(access.mask & (!1 << lane));
         if verb == Verb::Update && later.any(|other| addresses[other] == address) {
             continue;
         }
-        let Some((epoch, clock)) = order.stand(access.first_thread as usize + lane) else {
-            continue;
-        };
-        let lanes = 1 << lane;
-        let party = Party { block: access.block, epoch, lanes, line: access.line, warp, kind };
-        note(&Visit { party, clock, most: 0 }, &Want { verb, lane, address, width });
+        let Some(stand) = order.stand(access.first_thread as usize + lane) else { continue };
+        let mut visit = Visit::new(verb, access, stand, 0);
+        visit.party.lanes = 1 << lane;
+        if let Some((page, offset)) = pages.at(address) {
+            page.observe(&visit, &lanes_at.want(lane), offset);
+        }
     }
 }
 
-/// Hands a copy of bytes in a row, by one lane, to `record` in aligned pieces.
+/// Records a copy of bytes in a row, by one lane, in aligned pieces.
 pub(super) fn watch_bytes(
     access: &Access,
     want: &Want,
     most: usize,
-    mut record: impl FnMut(&Visit, &Want) -> Checked<()>,
+    mut pages: impl Pages,
 ) -> Checked<()> {
     let Some(order) = access.order.as_deref() else { return Ok(()) };
-    let thread = access.first_thread as usize + want.lane;
-    let Some((epoch, clock)) = order.stand(thread) else { return Ok(()) };
-    let kind = Kind::of(want.verb, access.strength, access.scope);
-    let (warp, lanes) = ((access.first_thread as usize / LANES) as u16, 1 << want.lane);
-    let party = Party { block: access.block, epoch, lanes, line: access.line, warp, kind };
+    let Some(stand) = order.stand(access.first_thread as usize + want.lane) else { return Ok(()) };
+    let mut visit = Visit::new(want.verb, access, stand, most);
+    visit.party.lanes = 1 << want.lane;
     let (mut address, end) = (want.address, want.address + want.width);
     while address < end {
         let aligned = 1 << address.trailing_zeros().min(4);
         let width = aligned.min(1 << (end - address).ilog2());
-        record(&Visit { party, clock, most }, &Want { address, width, ..*want })?;
+        if let Some((page, offset)) = pages.at(address) {
+            page.visit(&visit, &Want { address, width, ..*want }, offset)?;
+        }
         address += width;
     }
     Ok(())
