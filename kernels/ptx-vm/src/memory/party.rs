@@ -4,8 +4,7 @@ use super::LANES;
 use super::access::{Access, Scope, Strength, lanes};
 use super::clock::Clock;
 use super::refusal::{Verb, Want};
-use super::shadow::{PAGE, Pages};
-use crate::error::{Checked, Rule, Violation};
+use crate::error::{Rule, Violation};
 
 /// What an access was, as far as races go: a set of the bits below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -22,7 +21,7 @@ const ATOMIC: u8 = 8;
 const LOST: u8 = 16;
 
 impl Kind {
-    fn of(verb: Verb, strength: Strength, scope: Scope) -> Self {
+    pub fn of(verb: Verb, strength: Strength, scope: Scope) -> Self {
         let strong = verb == Verb::Update || strength != Strength::Weak;
         let bits = [
             (verb.writes(), WRITE),
@@ -35,6 +34,10 @@ impl Kind {
 
     fn has(self, bit: u8) -> bool {
         self.0 & bit != 0
+    }
+
+    pub fn is_strong(self) -> bool {
+        self.has(STRONG)
     }
 
     pub fn is_weak_write(self) -> bool {
@@ -94,7 +97,7 @@ pub(super) struct Visit<'a> {
 
 impl<'a> Visit<'a> {
     /// The visit of all lanes of an access that stand in an epoch and know a clock.
-    fn new(verb: Verb, access: &Access, (epoch, clock): (u32, &'a Clock), most: usize) -> Self {
+    pub fn new(verb: Verb, access: &Access, (epoch, clock): (u32, &'a Clock), most: usize) -> Self {
         let kind = Kind::of(verb, access.strength, access.scope);
         let warp = (access.first_thread as usize / LANES) as u16;
         let (block, lanes, line) = (access.block, access.mask, access.line);
@@ -218,123 +221,4 @@ impl<'a> Visit<'a> {
         );
         Want { lane: me, ..*want }.refused(Rule::Race, why)
     }
-}
-
-/// Records the access of each lane, or reports the first race. Lanes that read, or update, one place and stand in the
-/// same epoch are one party. Does nothing where the access carries no order.
-pub(super) fn watch(
-    verb: Verb,
-    access: &Access,
-    addresses: &[u64; LANES],
-    width: u64,
-    most: usize,
-    mut pages: impl Pages,
-) -> Checked<()> {
-    let Some(order) = access.order.as_deref() else { return Ok(()) };
-    let (first, mask) = (access.first_thread as usize, access.mask);
-    let lanes_at = LanesAt { verb, addresses, width };
-    if let Some(stand) = order.stand_together(first, mask) {
-        let mut visit = Visit::new(verb, access, stand, most);
-        let place = addresses[mask.trailing_zeros() as usize % LANES];
-        if !visit.party.kind.is_weak_write() && lanes(mask).all(|lane| addresses[lane] == place) {
-            return lanes_at.record_as_one(&visit, &mut pages);
-        }
-        return lanes_at.record(&mut visit, mask, &mut pages);
-    }
-    for lane in lanes(mask) {
-        let Some(stand) = order.stand(first + lane) else { continue };
-        let mut visit = Visit::new(verb, access, stand, most);
-        lanes_at.record(&mut visit, 1 << lane, &mut pages)?;
-    }
-    Ok(())
-}
-
-/// What the lanes of an access want, each at its address.
-pub(super) struct LanesAt<'a> {
-    verb: Verb,
-    addresses: &'a [u64; LANES],
-    pub width: u64,
-}
-
-impl LanesAt<'_> {
-    #[inline(always)]
-    pub fn want(&self, lane: usize) -> Want {
-        Want { verb: self.verb, lane, address: self.addresses[lane], width: self.width }
-    }
-
-    /// All lanes of the visit together, at the place of the first.
-    fn record_as_one(&self, visit: &Visit, pages: &mut impl Pages) -> Checked<()> {
-        let want = self.want(visit.party.lanes.trailing_zeros() as usize % LANES);
-        pages.at(want.address).map_or(Ok(()), |(page, offset)| page.visit(visit, &want, offset))
-    }
-
-    /// Each lane by itself; a page is looked up once for all lanes in a row that lie in it.
-    fn record(&self, visit: &mut Visit, mask: u32, pages: &mut impl Pages) -> Checked<()> {
-        let mut left = mask;
-        while left != 0 {
-            let address = self.addresses[left.trailing_zeros() as usize % LANES];
-            let Some((page, offset)) = pages.at(address) else {
-                left &= left - 1;
-                continue;
-            };
-            let start = address - offset;
-            let past = lanes(left).find(|&lane| self.addresses[lane].wrapping_sub(start) >= PAGE);
-            let here = past.map_or(left, |lane| left & ((1 << lane) - 1));
-            page.visit_lanes(visit, self, here, start)?;
-            left &= !here;
-        }
-        Ok(())
-    }
-}
-
-/// Notes the lanes of a strong read, once what they read is known. Of lanes that update one place only the last has
-/// seen what all the others wrote.
-pub(super) fn observe(
-    verb: Verb,
-    access: &Access,
-    addresses: &[u64; LANES],
-    width: u64,
-    mut pages: impl Pages,
-) {
-    let Some(order) = access.order.as_deref() else { return };
-    if access.blind || !Kind::of(verb, access.strength, access.scope).has(STRONG) {
-        return;
-    }
-    let lanes_at = LanesAt { verb, addresses, width };
-    for lane in lanes(access.mask) {
-        let address = addresses[lane];
-        let mut later = lanes(access.mask & (!1 << lane));
-        if verb == Verb::Update && later.any(|other| addresses[other] == address) {
-            continue;
-        }
-        let Some(stand) = order.stand(access.first_thread as usize + lane) else { continue };
-        let mut visit = Visit::new(verb, access, stand, 0);
-        visit.party.lanes = 1 << lane;
-        if let Some((page, offset)) = pages.at(address) {
-            page.observe(&visit, &lanes_at.want(lane), offset);
-        }
-    }
-}
-
-/// Records a copy of bytes in a row, by one lane, in aligned pieces.
-pub(super) fn watch_bytes(
-    access: &Access,
-    want: &Want,
-    most: usize,
-    mut pages: impl Pages,
-) -> Checked<()> {
-    let Some(order) = access.order.as_deref() else { return Ok(()) };
-    let Some(stand) = order.stand(access.first_thread as usize + want.lane) else { return Ok(()) };
-    let mut visit = Visit::new(want.verb, access, stand, most);
-    visit.party.lanes = 1 << want.lane;
-    let (mut address, end) = (want.address, want.address + want.width);
-    while address < end {
-        let aligned = 1 << address.trailing_zeros().min(4);
-        let width = aligned.min(1 << (end - address).ilog2());
-        if let Some((page, offset)) = pages.at(address) {
-            page.visit(&visit, &Want { address, width, ..*want }, offset)?;
-        }
-        address += width;
-    }
-    Ok(())
 }

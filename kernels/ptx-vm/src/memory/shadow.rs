@@ -2,8 +2,9 @@
 
 use super::access::lanes;
 use super::observers::Observers;
-use super::party::{LanesAt, Party, Visit};
+use super::party::{Party, Visit};
 use super::refusal::Want;
+use super::watch::LanesAt;
 use crate::error::Checked;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -3,11 +3,11 @@
 use super::LANES;
 use super::access::{Access, Checks, Strength, lanes};
 use super::element::Element;
-use super::party::{observe, watch, watch_bytes};
 use super::reach::reaches;
 use super::refusal::{Verb, Want};
 use super::region::{Reading, Region, width};
 use super::shadow::{PAGE, Page, Pages};
+use super::watch::{observe, watch, watch_bytes};
 use super::written::Written;
 use crate::error::{Checked, Rule, Violation};
 

@@ -65,7 +65,7 @@ impl Act {
             1 if 32 * width <= end => strided(place(random, 32 * width), width),
             2 if 8 * width <= end => {
                 let (start, turn) = (place(random, 8 * width), random.below(8));
-                std::array::from_fn(|lane| start + (lane as u64 % 8 ^ turn) * width)
+                std::array::from_fn(|lane| start + ((lane as u64 % 8) ^ turn) * width)
             }
             _ => std::array::from_fn(|_| place(random, width)),
         };
