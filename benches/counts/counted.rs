@@ -23,8 +23,9 @@ pub struct Counted {
     pub wavefronts_least: u64,
     /// Operations of matrix products on tensor cores, an addition and a multiplication counted as two.
     pub tensor: u64,
-    /// Instructions of lanes on f32 numbers.
+    /// Instructions of lanes on f32 numbers, and those of the special function unit (`ex2`, `tanh`, ...).
     pub float: u64,
+    pub approximate: u64,
     /// Instructions of warps.
     pub warps: u64,
 }
@@ -39,6 +40,7 @@ impl AddAssign for Counted {
         self.wavefronts_least += other.wavefronts_least;
         self.tensor += other.tensor;
         self.float += other.float;
+        self.approximate += other.approximate;
         self.warps += other.warps;
     }
 }
@@ -54,6 +56,7 @@ impl Counted {
             wavefronts_least: self.wavefronts_least * times,
             tensor: self.tensor * times,
             float: self.float * times,
+            approximate: self.approximate * times,
             warps: self.warps * times,
         }
     }
@@ -71,12 +74,15 @@ pub struct OfKernel {
 pub struct OfWork {
     pub kernels: Vec<OfKernel>,
     pub sum: Counted,
+    /// Calls of the host that gave a stream work.
+    pub calls: u64,
 }
 
 #[derive(Deserialize)]
 struct Machine {
     kernels: Vec<Kernel>,
     sectors_in_cache: u64,
+    calls: u64,
 }
 
 #[derive(Deserialize)]
@@ -121,6 +127,7 @@ impl Kernel {
         let traffic = self.global.iter().flat_map(|g| [&g.loads, &g.stores, &g.atomics]);
         let (bytes, sectors) =
             traffic.fold((0, 0), |(bytes, sectors), t| (bytes + t.bytes, sectors + t.sectors));
+        let lanes = |family: &str| self.families[family]["lanes"].as_u64().unwrap_or(0);
         Counted {
             launches: self.launches,
             bytes,
@@ -129,7 +136,8 @@ impl Kernel {
             wavefronts: self.shared.as_ref().map_or(0, |s| s.wavefronts),
             wavefronts_least: self.shared.as_ref().map_or(0, |s| s.wavefronts_least),
             tensor: self.tensor_operations,
-            float: self.families["float"]["lanes"].as_u64().unwrap_or(0),
+            float: lanes("float"),
+            approximate: lanes("approximate"),
             warps: self.warp_instructions,
         }
     }
@@ -145,9 +153,10 @@ pub fn begin() -> Result<()> {
 pub fn end() -> Result<OfWork> {
     let counts: Machine =
         serde_json::from_str(&machine_counts()?).expect("the machine's JSON is as it is here");
-    let of = |kernel: &Kernel| OfKernel { kernel: kernel.kernel.clone(), counted: kernel.counted() };
+    let of =
+        |kernel: &Kernel| OfKernel { kernel: kernel.kernel.clone(), counted: kernel.counted() };
     let kernels: Vec<OfKernel> = counts.kernels.iter().map(of).collect();
     let mut sum = Counted { memory_sectors: counts.sectors_in_cache, ..Counted::default() };
     kernels.iter().for_each(|kernel| sum += kernel.counted);
-    Ok(OfWork { kernels, sum })
+    Ok(OfWork { kernels, sum, calls: counts.calls })
 }

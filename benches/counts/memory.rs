@@ -64,7 +64,11 @@ impl<'a> Memory<'a> {
         Ok(Self {
             device,
             precision,
-            inputs: work.inputs.iter().map(|i| tensor(device, i, precision)).collect::<Result<_>>()?,
+            inputs: work
+                .inputs
+                .iter()
+                .map(|i| tensor(device, i, precision))
+                .collect::<Result<_>>()?,
             out: blank(out)?,
             kept: kept.iter().map(blank).collect::<Result<_>>()?,
             dout: filled(device, &reals(dout_len, format(out, precision)))?,

@@ -19,8 +19,7 @@ pub enum Direction {
 }
 
 impl Direction {
-    pub const ALL: [Direction; 3] =
-        [Direction::Inference, Direction::Forward, Direction::Backward];
+    pub const ALL: [Direction; 3] = [Direction::Inference, Direction::Forward, Direction::Backward];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -58,10 +57,26 @@ impl Work {
         self.op.operation().name()
     }
 
-    /// Attributes, and the shapes of the inputs: the parameters' as well.
-    pub fn shapes(&self) -> String {
-        let shapes: Vec<String> = self.inputs.iter().map(|i| i.of.to_string()).collect();
-        shapes.join(" ")
+    /// Attributes that are set, and the shapes of the inputs: `linear Gelu bias 20x768 3072x768 3072`.
+    pub fn label(&self) -> String {
+        let mut words = vec![self.name().to_owned()];
+        let attributes = attributes(&self.op);
+        let inside = attributes.split_once(" { ").and_then(|(_, rest)| rest.rsplit_once(" }"));
+        for attribute in inside.iter().flat_map(|(inside, _)| inside.split(", ")) {
+            match attribute.split_once(": ") {
+                None | Some((_, "" | "false" | "None")) => {}
+                Some((name, "true")) => words.push(name.to_owned()),
+                Some(("activation", value)) => words.push(value.to_owned()),
+                Some((_, value)) if value.starts_with('[') => {}
+                Some((name, value)) => words.push(format!("{name} {value}")),
+            }
+        }
+        let shape = |input: &Input| {
+            let extents = input.of.shape.extents().iter().map(usize::to_string);
+            extents.collect::<Vec<_>>().join("x")
+        };
+        words.extend(self.inputs.iter().map(shape));
+        words.join(" ")
     }
 
     /// What decides how the operation runs. Numbers with fractions (rates, weights of losses) do not.
@@ -77,7 +92,7 @@ impl Work {
 }
 
 /// An operation with its attributes, those with fractions blank.
-pub fn attributes(op: &Op) -> String {
+fn attributes(op: &Op) -> String {
     let text = format!("{op:?}");
     let words = text.split_inclusive([' ', ',', '[', ']', '(', ')', '}']);
     let blank = |word: &str| match word.contains('.') {
