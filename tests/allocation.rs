@@ -1,9 +1,6 @@
 //! Training steps take no memory: forward, backward, norm and update of small graphs under an
 //! allocator that counts, in a binary of its own so that nothing else runs.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use crformer::cpu::activation::Activation;
 use crformer::cpu::dropout::Dropout;
 use crformer::error::Result;
@@ -35,43 +32,8 @@ use crformer::op::weighted_sum::WeightedSum;
 use crformer::op::window_attention::WindowAttention;
 use crformer::optim::adamw::{Decay, Rate, Update};
 
-/// The system's allocator, counting requests.
-struct Counting;
-
-static REQUESTS: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is passed on as it is.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        REQUESTS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        REQUESTS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, new_len: usize) -> *mut u8 {
-        REQUESTS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.realloc(at, layout, new_len) }
-    }
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// How often memory is asked for while `body` runs.
-fn requests(body: impl FnOnce()) -> usize {
-    let before = REQUESTS.load(Ordering::SeqCst);
-    body();
-    REQUESTS.load(Ordering::SeqCst) - before
-}
+#[path = "support/allocations.rs"]
+mod allocations;
 
 /// Rows and channels: several chunks for every parallel loop.
 const ROWS: usize = 300;
@@ -234,7 +196,7 @@ fn of_training((graph, loss): (Graph, TensorId)) -> usize {
     let mut session = session(&graph, loss, true).expect("a session");
     let rates = vec![Rate { learning_rate: 1e-3, decay: 0.1 }; session.trained().len()];
     (1..=2).for_each(|step| train(&mut session, step, &rates));
-    requests(|| (3..3 + STEPS as u64).for_each(|step| train(&mut session, step, &rates)))
+    allocations::during(|| (3..3 + STEPS as u64).for_each(|step| train(&mut session, step, &rates)))
 }
 
 /// Requests of `STEPS` inferences, whose weights are packed, after one other.
@@ -242,7 +204,7 @@ fn of_inference((graph, loss): (Graph, TensorId)) -> usize {
     let mut session = session(&graph, loss, false).expect("a session");
     session.forward(1).expect("a pass");
     let mut pass = |step| session.forward(step).expect("a pass");
-    requests(|| (2..2 + STEPS as u64).for_each(&mut pass))
+    allocations::during(|| (2..2 + STEPS as u64).for_each(&mut pass))
 }
 
 fn main() {

@@ -251,7 +251,8 @@ pub fn machine(precision: &str) -> exec::Machine {
     machine
 }
 
-fn name() -> String {
+/// Of the device, as `--device` takes it.
+pub fn name() -> String {
     std::env::var("CRFORMER_TEST_DEVICE").unwrap_or_else(|_| "vm".to_owned())
 }
 
