@@ -199,9 +199,9 @@ __device__ inline void product(First &first, Second &second, char *shared, const
 
 // The same of two matrices.
 template <int SIDE, Lies FIRST, Lies SECOND, typename Finish>
-__device__ inline void product(const bf16 *first, const bf16 *second, const GemmTask &task, Finish finish) {
+__device__ inline void product(const bf16 *first, const bf16 *second, char *shared, const GemmTask &task,
+                               Finish finish) {
   using Tile = Square<SIDE>;
-  __shared__ alignas(128) char shared[SHARED_BYTES<Tile>];
   Loader<SIDE, FIRST, Tile::THREADS> a(first, task.rows, task.depth, task.row, task.begin);
   Loader<SIDE, SECOND, Tile::THREADS> b(second, task.columns, task.depth, task.column, task.begin);
   product<Tile, FIRST, SECOND>(a, b, shared, task, finish);

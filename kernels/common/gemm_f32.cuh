@@ -110,9 +110,9 @@ __device__ inline void product(First &first, Second &second, float *shared, cons
 
 // The same of two matrices.
 template <Lies FIRST, Lies SECOND, typename Finish>
-__device__ inline void product(const float *first, const float *second, const GemmTask &task, Finish finish) {
+__device__ inline void product(const float *first, const float *second, float *shared, const GemmTask &task,
+                               Finish finish) {
   using Tile = Square<SIDE>;
-  __shared__ alignas(128) float shared[SHARED_BYTES<Tile> / sizeof(float)];
   Loader<SIDE, FIRST, Tile::THREADS> a(first, task.rows, task.depth, task.row, task.begin);
   Loader<SIDE, SECOND, Tile::THREADS> b(second, task.columns, task.depth, task.column, task.begin);
   product<Tile>(a, b, shared, task, finish);

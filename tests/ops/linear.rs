@@ -1,9 +1,15 @@
 //! The linear layer with every epilogue.
 
+use arrayvec::ArrayVec;
 use crformer::cpu::activation::Activation;
 use crformer::cpu::product::{Matrix, Panels};
 use crformer::cuda::precision::Precision;
+use crformer::op::contract::{
+    Backward, Forward, MAX_INPUTS, OnCpu, Operation, Signature, TensorType,
+};
+use crformer::op::device::{CudaBackward, CudaForward, OnCuda, Workspace};
 use crformer::op::linear::Linear;
+use crformer::scalar::Scalar;
 
 use crate::support::case::{Case, Input};
 use crate::support::device::rounded;
@@ -84,12 +90,73 @@ fn on_a_device() {
     }
 }
 
-/// The weight's gradient as a sum of parts of the rows.
+/// Sums in parts: the weight's gradient over many rows, the output over many channels, the input's gradient over
+/// many outputs; so many parts that they are added up in two steps, and in one.
 #[test]
-fn more_rows_than_a_part_on_a_device() {
+fn sums_in_parts_on_a_device() {
     let op = Linear { activation: Activation::None, bias: true, residual: true, packed: false };
-    let case = device_case("1100 rows", [1100, 24, 20], op);
-    case.check_on_device_against(naive_backward);
+    for sizes in [[1100, 24, 20], [9, 1030, 70], [67, 130, 700]] {
+        let case = device_case(&format!("{sizes:?}"), sizes, op.clone());
+        case.check_on_device_against(naive_backward);
+    }
+}
+
+/// The layer with gradients of some of its inputs only.
+#[derive(Clone, Debug)]
+struct Partly {
+    op: Linear,
+    wanted: [bool; 4],
+}
+
+impl Operation for Partly {
+    fn name(&self) -> &'static str {
+        self.op.name()
+    }
+
+    fn signature(&self, inputs: &[&TensorType]) -> crformer::error::Result<Signature> {
+        let signature = self.op.signature(inputs)?;
+        Ok(Signature { differentiable: self.wanted[..inputs.len()].to_vec(), ..signature })
+    }
+}
+
+impl<S: Scalar> OnCpu<S> for Partly {
+    fn forward(&self, pass: Forward<'_, S>) {
+        OnCpu::forward(&self.op, pass);
+    }
+
+    fn backward(&self, pass: Backward<'_, S>) {
+        OnCpu::backward(&self.op, pass);
+    }
+}
+
+impl OnCuda for Partly {
+    fn parameters(&self) -> ArrayVec<usize, MAX_INPUTS> {
+        self.op.parameters()
+    }
+
+    fn workspace(&self, inputs: &[&TensorType], precision: Precision) -> Workspace {
+        OnCuda::workspace(&self.op, inputs, precision)
+    }
+
+    fn forward(&self, pass: &CudaForward<'_>) -> crformer::error::Result<()> {
+        OnCuda::forward(&self.op, pass)
+    }
+
+    fn backward(&self, pass: &CudaBackward<'_>) -> crformer::error::Result<()> {
+        OnCuda::backward(&self.op, pass)
+    }
+}
+
+/// Every choice of gradients, none among them, of a layer whose launch has blocks of every kind.
+#[test]
+fn some_gradients_on_a_device() {
+    let op = Linear { activation: Activation::None, bias: true, residual: true, packed: false };
+    for choice in 0..16 {
+        let wanted = std::array::from_fn(|i| choice >> i & 1 == 1);
+        let Case { name, inputs, .. } =
+            device_case(&format!("gradients {choice:04b}"), [140, 24, 20], op.clone());
+        Case::new(&name, Partly { op: op.clone(), wanted }, inputs).check_on_device();
+    }
 }
 
 /// Backward by plain loops in f32 whose products read `dpre` in the device's format, as tensor cores do.
@@ -205,7 +272,6 @@ fn a_packed_weight() {
 
 #[test]
 fn wrong_inputs_are_named() {
-    use crformer::op::contract::{Operation, TensorType};
     let op = Linear { activation: Activation::None, bias: true, residual: false, packed: false };
     let (inp, weight) = (TensorType::activation([4, 8]), TensorType::activation([3, 7]));
     let bias = TensorType::activation([3]);

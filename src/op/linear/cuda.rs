@@ -1,8 +1,11 @@
-//! Linear layer on a device: one product forward; backward the epilogue's derivative, then the products for
-//! input and weight. Weights are read in the session's precision, biases in f32.
+//! Linear layer on a device: one product forward; backward one launch that makes all gradients, after one for
+//! `dpre` where there is an activation. Weights are read in the session's precision, biases in f32.
+
+mod division;
 
 use arrayvec::ArrayVec;
 
+use self::division::{Divided, Product, Scratch, divide};
 use super::Linear;
 use crate::cpu::activation::Activation;
 use crate::cuda::arguments::{Arguments, Layout, Pointer};
@@ -10,68 +13,72 @@ use crate::cuda::kernels::Kernel;
 use crate::cuda::precision::Precision;
 use crate::error::{Error, Result};
 use crate::op::contract::{MAX_INPUTS, TensorType};
-use crate::op::device::{CudaBackward, CudaForward, OnCuda, Workspace};
+use crate::op::device::{CudaBackward, CudaForward, OnCuda, TICKETS, Workspace};
 
-/// Rows and columns of a block's tile of a product, and of the smaller one for small products.
-const TILE: usize = 128;
-const SMALL_TILE: usize = 64;
-/// Tiles below which a product takes the smaller ones: about one for each multiprocessor.
-const FEW_TILES: usize = 128;
-/// Columns of a block of the epilogue's sums, and rows of a chunk of them.
+/// Columns of a block that goes through `dout` number by number, and its threads' shared memory.
 const COLUMNS: usize = 128;
-const CHUNK: usize = 64;
-const MOST_CHUNKS: usize = 256;
-/// Rows of a part of the weight gradient's sum, and blocks that are enough for a device.
-const PART: usize = 512;
-const ENOUGH_BLOCKS: usize = 256;
+const COLUMNS_SHARED: u32 = 8 << 10;
+/// Rows of its chunk at least, most chunks, and blocks that are enough for a device.
+const CHUNK: usize = 32;
+const MOST_CHUNKS: usize = 128;
+const ENOUGH_BLOCKS: usize = 1024;
 
-/// Extents of the product, and how its sums are parted: from the shapes alone, so that the order of
-/// every sum is the same on every device.
+/// Extents of the layer.
 struct Sizes {
     rows: usize,
     inputs: usize,
     outputs: usize,
+    precision: Precision,
 }
 
 impl Sizes {
-    fn of(types: &[&TensorType]) -> Self {
+    fn of(types: &[&TensorType], precision: Precision) -> Self {
         let (inp, weight) = (&types[0].shape, &types[1].shape);
-        Self { rows: inp.rows(), inputs: inp.channels(), outputs: weight.extents()[0] }
+        let (rows, inputs) = (inp.rows(), inp.channels());
+        Self { rows, inputs, outputs: weight.extents()[0], precision }
     }
 
+    fn forward(&self) -> Divided {
+        let &Self { rows, inputs, outputs, precision } = self;
+        let [out] = divide([Product { rows, columns: outputs, depth: inputs }], precision, TICKETS);
+        out
+    }
+
+    /// How the input's gradient and the weight's are divided: by the same tiles.
+    fn backward(&self) -> [Divided; 2] {
+        let &Self { rows, inputs, outputs, precision } = self;
+        let dinp = Product { rows, columns: inputs, depth: outputs };
+        let dweight = Product { rows: outputs, columns: inputs, depth: rows };
+        divide([dinp, dweight], precision, TICKETS - self.bias_tickets())
+    }
+
+    fn column_tiles(&self) -> usize {
+        self.outputs.div_ceil(COLUMNS)
+    }
+
+    /// Chunks of the rows whose sums of the bias are added up.
     fn chunks(&self) -> usize {
-        self.rows.div_ceil(CHUNK).clamp(1, MOST_CHUNKS)
+        let tiles = self.column_tiles();
+        let most = self.rows.div_ceil(CHUNK).min(MOST_CHUNKS);
+        if tiles > TICKETS / 2 { 1 } else { (ENOUGH_BLOCKS / tiles).min(most).max(1) }
     }
 
-    /// Parts of the rows whose shares of the weight's gradient are summed apart.
-    fn parts(&self) -> usize {
-        let tiles = self.inputs.div_ceil(TILE) * self.outputs.div_ceil(TILE);
-        self.rows.div_ceil(PART).min(ENOUGH_BLOCKS.div_ceil(tiles)).max(1)
+    fn bias_tickets(&self) -> usize {
+        if self.chunks() > 1 { self.column_tiles() } else { 0 }
     }
 
-    /// Bytes of backward's scratch memory: dpre, the chunks' sums of the bias, the parts of the weight.
-    fn scratch(&self, linear: &Linear, precision: Precision) -> [usize; 3] {
-        let differentiates = linear.activation != Activation::None;
-        let parts = if self.parts() > 1 { self.parts() } else { 0 };
-        let sums = if linear.bias { self.chunks() * self.outputs } else { 0 };
-        [
-            if differentiates { self.rows * self.outputs * precision.bytes() } else { 0 },
-            sums * size_of::<f32>(),
-            parts * self.outputs * self.inputs * size_of::<f32>(),
-        ]
-        .map(|bytes| bytes.next_multiple_of(256))
+    /// Bytes of the chunks' sums.
+    fn bias_sums(&self) -> usize {
+        self.chunks() * self.column_tiles() * COLUMNS * size_of::<f32>()
     }
-}
 
-/// Whether a product [rows, columns] takes the smaller tiles; f32 has one size only.
-fn is_small(precision: Precision, rows: usize, columns: usize) -> bool {
-    precision == Precision::Bf16 && rows.div_ceil(TILE) * columns.div_ceil(TILE) < FEW_TILES
-}
-
-fn tiles(rows: usize, columns: usize, parts: usize, small: bool) -> Layout {
-    let (tile, threads) = if small { (SMALL_TILE, 128) } else { (TILE, 256) };
-    let grid = [columns.div_ceil(tile), rows.div_ceil(tile), parts].map(|n| n as u32);
-    Layout { grid, block: [threads, 1, 1], shared: 0 }
+    /// Bytes of dpre, where it is another matrix than dout.
+    fn dpre(&self, activation: Activation) -> usize {
+        match activation {
+            Activation::None => 0,
+            _ => self.rows * self.outputs * self.precision.bytes(),
+        }
+    }
 }
 
 /// As the kernels number them.
@@ -89,17 +96,23 @@ impl OnCuda for Linear {
     }
 
     fn workspace(&self, inputs: &[&TensorType], precision: Precision) -> Workspace {
-        let scratch = Sizes::of(inputs).scratch(self, precision);
-        Workspace { forward: 0, backward: scratch.iter().sum() }
+        let sizes = Sizes::of(inputs, precision);
+        let [dinp, dweight] = sizes.backward();
+        let backward =
+            [sizes.dpre(self.activation), sizes.bias_sums(), dinp.memory(), dweight.memory()];
+        Workspace {
+            forward: sizes.forward().memory(),
+            backward: backward.map(Scratch::rounded).iter().sum(),
+        }
     }
 
     fn forward(&self, pass: &CudaForward<'_>) -> Result<()> {
         if self.packed {
             return Err(Error::usage("linear: weights are packed on the CPU only"));
         }
-        let Sizes { rows, inputs, outputs } = Sizes::of(&pass.types);
-        let small = is_small(pass.precision, rows, outputs);
-        let kernel = match (pass.precision, small) {
+        let sizes = Sizes::of(&pass.types, pass.precision);
+        let division = sizes.forward();
+        let kernel = match (pass.precision, division.tile.is_small()) {
             (Precision::F32, _) => Kernel::LinearForwardF32,
             (Precision::Bf16, false) => Kernel::LinearForwardBf16,
             (Precision::Bf16, true) => Kernel::LinearForwardSmallBf16,
@@ -111,132 +124,139 @@ impl OnCuda for Linear {
             .pointer(self.residual_input().map_or(Pointer::NULL, |i| pass.inputs[i].working))
             .pointer(pass.out)
             .pointer(pass.kept.first().copied().unwrap_or(Pointer::NULL))
-            .count(rows)
-            .count(outputs)
-            .count(inputs)
+            .pointer(pass.workspace)
+            .pointer(pass.tickets)
+            .count(sizes.rows)
+            .count(sizes.outputs)
+            .count(sizes.inputs)
+            .count(division.parts)
             .count(number(self.activation));
-        pass.device.launch(kernel, tiles(rows, outputs, 1, small), &arguments)
+        pass.device.launch(kernel, division.tile.layout(division.blocks()), &arguments)
     }
 
     fn backward(&self, pass: &CudaBackward<'_>) -> Result<()> {
-        let sizes = Sizes::of(&pass.types);
-        let [dpre, bias, _] = sizes.scratch(self, pass.precision);
-        let (partial, parts) = (pass.workspace.offset(dpre), pass.workspace.offset(dpre + bias));
-        let dpre = match self.activation {
-            Activation::None => pass.dout,
-            _ => pass.workspace,
+        let sizes = Sizes::of(&pass.types, pass.precision);
+        let mut scratch = Scratch::new(pass.workspace, pass.tickets);
+        let (dbias, add_bias) = self.gradient(pass, self.bias_input());
+        let bias = BiasSum {
+            dbias,
+            add: add_bias,
+            sums: scratch.bytes(sizes.bias_sums()),
+            tickets: scratch.tickets(sizes.bias_tickets()),
         };
-        self.backward_epilogue(pass, &sizes, dpre, partial)?;
-        self.backward_input(pass, &sizes, dpre)?;
-        self.backward_weight(pass, &sizes, dpre, parts)
+        match self.activation {
+            Activation::None => self.backward_products(pass, &sizes, pass.dout, &bias, scratch),
+            _ => {
+                let dpre = scratch.bytes(sizes.dpre(self.activation));
+                self.backward_activation(pass, &sizes, dpre, &bias)?;
+                let bias = BiasSum { dbias: Pointer::NULL, ..bias };
+                self.backward_products(pass, &sizes, dpre, &bias, scratch)
+            }
+        }
     }
 }
 
+/// The bias's gradient, null if it is not wanted, and what its sum needs.
+struct BiasSum {
+    dbias: Pointer,
+    add: usize,
+    sums: Pointer,
+    tickets: Pointer,
+}
+
 impl Linear {
-    /// dpre, the residual's gradient, and the bias's.
-    fn backward_epilogue(
+    /// The gradient of an input that there may be.
+    fn gradient(&self, pass: &CudaBackward<'_>, input: Option<usize>) -> (Pointer, usize) {
+        input.map_or((Pointer::NULL, 0), |i| pass.gradient(i))
+    }
+
+    /// `dpre` and the bias's gradient.
+    fn backward_activation(
         &self,
         pass: &CudaBackward<'_>,
         sizes: &Sizes,
         dpre: Pointer,
-        partial: Pointer,
+        bias: &BiasSum,
     ) -> Result<()> {
-        let wanted = |input: Option<usize>| input.and_then(|i| pass.dinputs[i]);
-        let (dbias, dresidual) = (wanted(self.bias_input()), wanted(self.residual_input()));
-        if self.activation == Activation::None && dbias.is_none() && dresidual.is_none() {
-            return Ok(());
-        }
-        let (saved, written) = match self.activation {
-            Activation::None => (Pointer::NULL, Pointer::NULL),
-            Activation::Relu => (pass.out, dpre),
-            Activation::Gelu => (pass.kept[0], dpre),
-        };
         let kernel = match pass.precision {
-            Precision::F32 => Kernel::LinearBackwardEpilogueF32,
-            Precision::Bf16 => Kernel::LinearBackwardEpilogueBf16,
+            Precision::F32 => Kernel::LinearBackwardActivationF32,
+            Precision::Bf16 => Kernel::LinearBackwardActivationBf16,
         };
-        let (chunks, outputs) = (sizes.chunks(), sizes.outputs);
+        let saved = match self.activation {
+            Activation::Gelu => pass.kept[0],
+            _ => pass.out,
+        };
         let arguments = Arguments::new()
             .pointer(pass.dout)
             .pointer(saved)
-            .pointer(written)
-            .pointer(dresidual.map_or(Pointer::NULL, |d| d.values))
-            .pointer(if dbias.is_some() { partial } else { Pointer::NULL })
-            .count(sizes.rows)
-            .count(outputs)
-            .count(number(self.activation))
-            .count(usize::from(dresidual.is_some_and(|d| d.write.adds())));
-        let grid = [outputs.div_ceil(COLUMNS) as u32, chunks as u32, 1];
-        pass.device.launch(kernel, Layout { grid, block: [256, 1, 1], shared: 0 }, &arguments)?;
-        let Some(dbias) = dbias else { return Ok(()) };
-        let arguments = Arguments::new()
-            .pointer(partial)
-            .pointer(dbias.values)
-            .count(chunks)
-            .count(outputs)
-            .count(usize::from(dbias.write.adds()));
-        let layout = Layout::row(outputs.div_ceil(32), 256);
-        pass.device.launch(Kernel::LinearBackwardBiasSumF32, layout, &arguments)
-    }
-
-    fn backward_input(&self, pass: &CudaBackward<'_>, sizes: &Sizes, dpre: Pointer) -> Result<()> {
-        let Some(dinp) = pass.dinputs[0] else { return Ok(()) };
-        let &Sizes { rows, inputs, outputs } = sizes;
-        let small = is_small(pass.precision, rows, inputs);
-        let kernel = match (pass.precision, small) {
-            (Precision::F32, _) => Kernel::LinearBackwardInputF32,
-            (Precision::Bf16, false) => Kernel::LinearBackwardInputBf16,
-            (Precision::Bf16, true) => Kernel::LinearBackwardInputSmallBf16,
-        };
-        let arguments = Arguments::new()
             .pointer(dpre)
-            .pointer(pass.inputs[1].working)
-            .pointer(dinp.values)
-            .count(rows)
-            .count(outputs)
-            .count(inputs)
-            .count(usize::from(dinp.write.adds()));
-        pass.device.launch(kernel, tiles(rows, inputs, 1, small), &arguments)
+            .pointer(bias.dbias)
+            .pointer(bias.sums)
+            .pointer(bias.tickets)
+            .count(sizes.rows)
+            .count(sizes.outputs)
+            .count(sizes.chunks())
+            .count(number(self.activation))
+            .count(bias.add);
+        let layout = Layout::row(sizes.column_tiles() * sizes.chunks(), 256);
+        pass.device.launch(kernel, Layout { shared: COLUMNS_SHARED, ..layout }, &arguments)
     }
 
-    fn backward_weight(
+    /// All gradients that are left.
+    fn backward_products(
         &self,
         pass: &CudaBackward<'_>,
         sizes: &Sizes,
         dpre: Pointer,
-        partial: Pointer,
+        bias: &BiasSum,
+        mut scratch: Scratch,
     ) -> Result<()> {
-        let Some(dweight) = pass.dinputs[1] else { return Ok(()) };
-        let &Sizes { rows, inputs, outputs } = sizes;
-        let kernel = match pass.precision {
-            Precision::F32 => Kernel::LinearBackwardWeightF32,
-            Precision::Bf16 => Kernel::LinearBackwardWeightBf16,
+        let [of_dinp, of_dweight] = sizes.backward();
+        let (dinp, add_input) = pass.gradient(0);
+        let (dweight, add_weight) = pass.gradient(1);
+        let (dresidual, add_residual) = self.gradient(pass, self.residual_input());
+        let kernel = match (pass.precision, of_dinp.tile.is_small()) {
+            (Precision::F32, _) => Kernel::LinearBackwardF32,
+            (Precision::Bf16, false) => Kernel::LinearBackwardBf16,
+            (Precision::Bf16, true) => Kernel::LinearBackwardSmallBf16,
         };
-        let parts = sizes.parts();
-        let (to, add) = match parts {
-            1 => (dweight.values, dweight.write.adds()),
-            _ => (partial, false),
-        };
+        let blocks = [
+            (of_dinp.blocks(), dinp != Pointer::NULL),
+            (of_dweight.blocks(), dweight != Pointer::NULL),
+            (
+                sizes.column_tiles() * sizes.chunks(),
+                bias.dbias != Pointer::NULL || dresidual != Pointer::NULL,
+            ),
+        ];
+        let blocks = blocks.iter().filter(|(_, wanted)| *wanted).map(|(blocks, _)| blocks).sum();
+        if blocks == 0 {
+            return Ok(());
+        }
         let arguments = Arguments::new()
             .pointer(dpre)
             .pointer(pass.inputs[0].working)
-            .pointer(to)
-            .count(rows)
-            .count(outputs)
-            .count(inputs)
-            .count(usize::from(add));
-        pass.device.launch(kernel, tiles(outputs, inputs, parts, false), &arguments)?;
-        if parts == 1 {
-            return Ok(());
-        }
-        let count = outputs * inputs;
-        let arguments = Arguments::new()
-            .pointer(partial)
-            .pointer(dweight.values)
-            .count(parts)
-            .count(count)
-            .count(usize::from(dweight.write.adds()));
-        let layout = Layout::row(count.div_ceil(1024), 256);
-        pass.device.launch(Kernel::LinearBackwardWeightSumF32, layout, &arguments)
+            .pointer(pass.inputs[1].working)
+            .pointer(dinp)
+            .pointer(dweight)
+            .pointer(bias.dbias)
+            .pointer(dresidual)
+            .pointer(scratch.bytes(of_dinp.memory()))
+            .pointer(scratch.bytes(of_dweight.memory()))
+            .pointer(bias.sums)
+            .pointer(scratch.tickets(of_dinp.tickets()))
+            .pointer(scratch.tickets(of_dweight.tickets()))
+            .pointer(bias.tickets)
+            .count(sizes.rows)
+            .count(sizes.outputs)
+            .count(sizes.inputs)
+            .count(of_dinp.parts)
+            .count(of_dweight.parts)
+            .count(sizes.chunks())
+            .count(usize::from(of_dweight.steps_of_block() >= of_dinp.steps_of_block()))
+            .count(add_input)
+            .count(add_weight)
+            .count(bias.add)
+            .count(add_residual);
+        pass.device.launch(kernel, of_dinp.tile.layout(blocks), &arguments)
     }
 }
