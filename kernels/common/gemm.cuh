@@ -26,6 +26,11 @@ enum class Lies {
   BY_OTHER, // [depth, other]
 };
 
+// Where a tile of the result begins.
+struct TileAt {
+  int row, column;
+};
+
 // Which part of the result, and of the sum, a block makes.
 struct GemmTask {
   int rows, columns; // of the result
@@ -35,10 +40,19 @@ struct GemmTask {
 
   // Grid: (column tiles, row tiles, parts of the depth).
   __device__ GemmTask(int rows_, int columns_, int depth_, int side, int step)
-      : rows(rows_), columns(columns_), row(blockIdx.y * side), column(blockIdx.x * side), depth(depth_) {
+      : GemmTask(rows_, columns_, depth_,
+                 TileAt{static_cast<int>(blockIdx.y) * side, static_cast<int>(blockIdx.x) * side}) {
+    set_part(blockIdx.z, gridDim.z, step);
+  }
+
+  // The whole sum of a tile.
+  __device__ GemmTask(int rows_, int columns_, int depth_, TileAt at)
+      : rows(rows_), columns(columns_), row(at.row), column(at.column), depth(depth_), begin(0), end(depth_) {}
+
+  __device__ void set_part(int which, int parts, int step) {
     const int steps = (depth + step - 1) / step;
-    const int part = (steps + gridDim.z - 1) / gridDim.z * step;
-    begin = min(static_cast<int>(blockIdx.z) * part, depth);
+    const int part = (steps + parts - 1) / parts * step;
+    begin = min(which * part, depth);
     end = min(begin + part, depth);
   }
 };

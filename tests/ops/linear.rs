@@ -1,14 +1,14 @@
 //! The linear layer with every prologue and epilogue.
 
+mod device;
+
 use crformer::cpu::activation::Activation;
 use crformer::cpu::dropout::Dropout;
 use crformer::cpu::product::{Matrix, Panels};
-use crformer::cuda::precision::Precision;
 use crformer::op::linear::Linear;
 use crformer::rng::Philox;
 
 use crate::support::case::{Case, Input};
-use crate::support::device::rounded;
 
 /// The norm of every row, in f64; the rows themselves without a norm.
 fn normed(op: &Linear, inputs: &[Input]) -> Vec<f64> {
@@ -140,95 +140,6 @@ fn the_share_is_right_and_the_stream_matters() {
     assert!((kept - 70_000.0).abs() < 5.0 * deviation, "{kept} of 100000 kept");
     case.random = Philox::new(5, 6);
     assert!(first != case.forward::<f32>(&case.inputs, true).0, "two streams, one mask");
-}
-
-/// Every epilogue; tiles cut at every edge, several steps of the inner loop, aligned rows and others.
-#[test]
-fn on_a_device() {
-    for activation in [Activation::None, Activation::Relu, Activation::Gelu] {
-        for (bias, residual) in [(true, false), (false, false), (true, true), (false, true)] {
-            if residual && activation != Activation::None {
-                continue;
-            }
-            let op = Linear { activation, bias, residual, ..Linear::default() };
-            let case = device_case(&format!("{op:?}"), [5, 7, 3], op);
-            case.check_on_device_against(naive_backward);
-        }
-    }
-    let op = Linear { activation: Activation::Gelu, bias: true, ..Linear::default() };
-    for sizes in [[1, 1, 1], [1, 64, 8], [130, 40, 24], [67, 72, 136], [3, 301, 129]] {
-        let case = device_case(&format!("{sizes:?}"), sizes, op.clone());
-        case.check_on_device_against(naive_backward);
-    }
-}
-
-/// The weight's gradient as a sum of parts of the rows.
-#[test]
-fn more_rows_than_a_part_on_a_device() {
-    let op = Linear { bias: true, residual: true, ..Linear::default() };
-    let case = device_case("1100 rows", [1100, 24, 20], op);
-    case.check_on_device_against(naive_backward);
-}
-
-/// Backward by plain loops in f32 whose products read `dpre` in the device's format, as tensor cores do.
-fn naive_backward(
-    case: &Case<Linear>,
-    dout: &[f64],
-    precision: Precision,
-) -> Vec<Option<Vec<f64>>> {
-    let single = |values: &[f64]| values.iter().map(|&x| x as f32).collect::<Vec<f32>>();
-    let double = |values: Vec<f32>| Some(values.into_iter().map(f64::from).collect::<Vec<f64>>());
-    let (inp, weight) = (single(&case.inputs[0].real), single(&case.inputs[1].real));
-    let (rows, channels) = (case.inputs[0].of.shape.rows(), case.inputs[0].of.shape.channels());
-    let outputs = case.inputs[1].of.shape.extents()[0];
-    let bias = if case.op.bias { single(&case.inputs[2].real) } else { vec![0.0; outputs] };
-    let (mut dinp, mut dweight) = (vec![0.0; rows * channels], vec![0.0; outputs * channels]);
-    let mut dbias = vec![0.0; outputs];
-    for (i, &dout) in dout.iter().enumerate() {
-        let (row, o) = (i / outputs, i % outputs);
-        let (inp, weight) =
-            (&inp[row * channels..][..channels], &weight[o * channels..][..channels]);
-        let mut pre = 0.0;
-        for c in 0..channels {
-            pre += inp[c] * weight[c];
-        }
-        let pre = rounded(&[f64::from(pre + bias[o])], precision)[0] as f32;
-        let dpre = dout as f32 * derivative(case.op.activation, pre);
-        dbias[o] += dpre;
-        let dpre = rounded(&[f64::from(dpre)], precision)[0] as f32;
-        for c in 0..channels {
-            dinp[row * channels + c] += dpre * weight[c];
-            dweight[o * channels + c] += dpre * inp[c];
-        }
-    }
-    let mut gradients = vec![double(dinp), double(dweight)];
-    gradients.extend(case.op.bias.then(|| double(dbias)));
-    gradients.extend(case.op.residual.then(|| Some(dout.to_vec())));
-    gradients
-}
-
-fn derivative(activation: Activation, x: f32) -> f32 {
-    match activation {
-        Activation::None => 1.0,
-        Activation::Relu => f32::from(u8::from(x > 0.0)),
-        Activation::Gelu => {
-            let density = (-0.5 * x * x).exp() / (2.0 * std::f32::consts::PI).sqrt();
-            0.5 * (1.0 + libm::erff(x / 2f32.sqrt())) + x * density
-        }
-    }
-}
-
-/// Rows, channels, outputs; the residual, if there is one, is no parameter.
-fn device_case(name: &str, [rows, channels, outputs]: [usize; 3], op: Linear) -> Case<Linear> {
-    let mut inputs =
-        vec![Input::normal([rows, channels], 1.0, 1), Input::normal([outputs, channels], 0.3, 2)];
-    if op.bias {
-        inputs.push(Input::normal([outputs], 1.0, 3));
-    }
-    if op.residual {
-        inputs.push(Input::normal([rows, outputs], 1.0, 4));
-    }
-    Case::new(name, op, inputs)
 }
 
 #[test]
