@@ -5,6 +5,7 @@ use super::{Linear, Sizes, norm, number};
 use crate::cpu::activation::Activation;
 use crate::cuda::arguments::{Arguments, Layout, Pointer};
 use crate::cuda::kernels::Kernel;
+use crate::cuda::layer_norm::backward_workspace;
 use crate::cuda::precision::Precision;
 use crate::error::Result;
 use crate::op::device::CudaBackward;
@@ -67,7 +68,7 @@ impl<'a> Work<'a> {
             of_input.memory(),
             of_weight.memory(),
             norm * sizes.matrix(sizes.inputs),
-            norm * norm::workspace(sizes.rows, sizes.inputs),
+            norm * backward_workspace(sizes.rows, sizes.inputs),
         ]
     }
 
