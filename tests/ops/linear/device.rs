@@ -35,7 +35,8 @@ fn case(name: &str, [rows, channels, outputs]: [usize; 3], op: Linear) -> Case<L
 }
 
 fn check(sizes: [usize; 3], op: Linear) {
-    case(&format!("{op:?}, {sizes:?}"), sizes, op).check_on_device_against(naive_backward);
+    let case = case(&format!("{op:?}, {sizes:?}"), sizes, op);
+    case.check_on_device_against_both(naive_forward, naive_backward);
 }
 
 /// Every epilogue, with and without a norm.
@@ -168,6 +169,35 @@ fn some_gradients() {
             });
         }
     }
+}
+
+/// Forward by plain loops in f32 whose products read `norm(inp)` in the device's format, as tensor cores do.
+fn naive_forward(case: &Case<Linear>, precision: Precision) -> Vec<f64> {
+    let (op, inputs) = (&case.op, &case.inputs);
+    let double = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
+    let n = single(&rounded(&double(&Norm::of(op, inputs).out()), precision));
+    let (weight, outputs) = (single(&inputs[1].real), inputs[1].of.shape.extents()[0]);
+    let (rows, channels) = (inputs[0].of.shape.rows(), inputs[0].of.shape.channels());
+    let factors = factors(op, &inputs[0], rows * outputs);
+    let out = (0..rows * outputs).map(|i| {
+        let (row, o) = (i / outputs, i % outputs);
+        let n = n[row * channels..][..channels].iter();
+        let mut sum = n.zip(&weight[o * channels..]).map(|(n, w)| n * w).sum::<f32>();
+        if op.bias {
+            sum += inputs[if op.norm.is_some() { 4 } else { 2 }].real[o] as f32;
+        }
+        sum = match op.activation {
+            Activation::None => sum,
+            Activation::Relu => sum.max(0.0),
+            Activation::Gelu => 0.5 * sum * (1.0 + libm::erff(sum / 2f32.sqrt())),
+        };
+        sum *= factors[i] as f32;
+        if op.residual {
+            sum += inputs[inputs.len() - 1].real[i] as f32;
+        }
+        f64::from(sum)
+    });
+    out.collect()
 }
 
 /// Backward by plain loops in f32 whose products read `norm(inp)` and `dpre` in the device's format, as tensor
