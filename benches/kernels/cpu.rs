@@ -1,4 +1,4 @@
-//! Both directions of one operation on random numbers, at given shapes, for a bench.
+//! Both directions of one operation on the CPU, in f32.
 
 use std::hint::black_box;
 
@@ -8,30 +8,11 @@ use crformer::op::contract::{
 };
 use crformer::rng::Philox;
 use crformer::write::Write;
-use criterion::Criterion;
 
-/// Times forward, with what it keeps, and backward of all gradients, which sets them.
-///
-/// `inputs` are the types of the operation's inputs; indices are drawn below `indices_below`.
-pub fn both_with_indices(
-    c: &mut Criterion,
-    name: &str,
-    op: impl Into<Op>,
-    inputs: &[TensorType],
-    indices_below: usize,
-) {
-    let mut run = Run::new(op.into(), inputs.to_vec(), indices_below);
-    c.bench_function(&format!("{name}/forward"), |b| b.iter(|| run.forward()));
-    c.bench_function(&format!("{name}/backward"), |b| b.iter(|| run.backward()));
-}
-
-/// The same for an operation without indices, or with masks that are 0 or 1.
-pub fn both(c: &mut Criterion, name: &str, op: impl Into<Op>, inputs: &[TensorType]) {
-    both_with_indices(c, name, op, inputs, 2);
-}
+use crate::run::Subject;
 
 /// An operation with the memory of its passes.
-struct Run {
+pub struct Run {
     op: Op,
     types: Vec<TensorType>,
     signature: Signature,
@@ -45,25 +26,18 @@ struct Run {
 }
 
 impl Run {
-    fn new(op: Op, types: Vec<TensorType>, indices_below: usize) -> Self {
-        let references: Vec<&TensorType> = types.iter().collect();
-        let signature = op.operation().signature(&references).expect("inputs that fit");
-        let mut reader = Philox::new(1, 1).reader();
-        let mut normal = |len: usize| -> Vec<f32> {
-            // Drawing hundreds of megabytes would take longer than the bench: repeat a stretch.
-            let stretch: Vec<f32> = (0..len.min(65_537)).map(|_| reader.normal() as f32).collect();
-            stretch.iter().copied().cycle().take(len).collect()
-        };
+    pub fn new(subject: &Subject) -> Self {
+        let Subject { op, types, signature, .. } = subject.clone();
+        let mut normal = subject.normal();
         let len_if = |t: &TensorType, index: bool| match (t.kind == Kind::Index) == index {
             true => t.shape.len(),
             false => 0,
         };
         let real = types.iter().map(|t| normal(len_if(t, false))).collect();
         let dout = normal(signature.out.shape.len());
-        let mut draw = Philox::new(2, 2).reader();
-        let mut indices = |len: usize| (0..len).map(|_| draw.below(indices_below) as i32).collect();
+        let mut indices = subject.indices();
         let gradient = |(t, &d): (&TensorType, &bool)| vec![0.0; if d { t.shape.len() } else { 0 }];
-        Self {
+        let mut run = Self {
             index: types.iter().map(|t| indices(len_if(t, true))).collect(),
             real,
             out: vec![0.0; dout.len()],
@@ -75,7 +49,10 @@ impl Run {
             op,
             types,
             signature,
-        }
+        };
+        // A backward pass reads what it leaves.
+        run.forward();
+        run
     }
 
     fn inputs(&self) -> Inputs<'_, f32> {
@@ -87,7 +64,7 @@ impl Run {
         Inputs { types: self.types.iter().collect(), operands }
     }
 
-    fn forward(&mut self) {
+    pub fn forward(&mut self) {
         let mut out = std::mem::take(&mut self.out);
         let mut kept = std::mem::take(&mut self.kept);
         let mut workspace = std::mem::take(&mut self.workspaces[0]);
@@ -102,7 +79,7 @@ impl Run {
         (self.out, self.kept, self.workspaces[0]) = (out, kept, workspace);
     }
 
-    fn backward(&mut self) {
+    pub fn backward(&mut self) {
         let mut gradients = std::mem::take(&mut self.gradients);
         let mut workspace = std::mem::take(&mut self.workspaces[1]);
         let wanted = gradients.iter_mut().zip(&self.signature.differentiable);
