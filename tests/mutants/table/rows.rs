@@ -90,8 +90,8 @@ pub fn subjects() -> Vec<Subject> {
                 cpu("ReLU ignored", "Activation::Relu => S::ZERO,", "Activation::Relu => dout,"),
                 cpu(
                     "activation left out of dweight",
-                    "dweight.write, gradient.t(), inp)",
-                    "dweight.write, Matrix::new(pass.dout, rows, outputs).t(), inp)",
+                    "dweight.write, gradient.t(), Matrix::new(n",
+                    "dweight.write, Matrix::new(pass.dout, rows, outputs).t(), Matrix::new(n",
                 ),
                 cpu(
                     "dinp set for add",
