@@ -85,15 +85,20 @@ template <int SIDE, Lies LIES, int THREADS, bool WHOLE = false> struct Loader {
   __device__ void arrived(char *, int) const {}
 
   __device__ void next(char *to) {
+    next_if(to, [](int) { return true; });
+  }
+
+  // With zeros instead of the lines, counted from this thread's first, that are not wanted.
+  template <typename Wanted> __device__ void next_if(char *to, Wanted wanted) {
     to += place;
     if (BETWEEN <= LINES || threadIdx.x < LINES * Place::CHUNKS) {
       if (whole)
-        each_chunk([&](int l, bool there) {
+        each_chunk(wanted, [&](int l, bool there) {
           copy_async<16>(shared_address(to + l * Place::LINE_BYTES), from + static_cast<size_t>(l) * length,
                          there);
         });
       else
-        each_chunk([&](int l, bool there) {
+        each_chunk(wanted, [&](int l, bool there) {
           *reinterpret_cast<uint4 *>(to + l * Place::LINE_BYTES) =
               guarded(from + static_cast<size_t>(l) * length, there ? min(count, CHUNK) : 0);
         });
@@ -102,9 +107,9 @@ template <int SIDE, Lies LIES, int THREADS, bool WHOLE = false> struct Loader {
     from += BY_DEPTH ? STEP : static_cast<size_t>(STEP) * length;
   }
 
-  template <typename Visit> __device__ void each_chunk(Visit visit) const {
+  template <typename Wanted, typename Visit> __device__ void each_chunk(Wanted wanted, Visit visit) const {
 #pragma unroll
-    for (int l = 0; l < LINES; l += BETWEEN) visit(l, l < lines && count > 0);
+    for (int l = 0; l < LINES; l += BETWEEN) visit(l, l < lines && count > 0 && wanted(l));
   }
 };
 

@@ -50,9 +50,14 @@ template <int SIDE, Lies LIES, int THREADS> struct Loader {
   __device__ void arrived(float *, int) const {}
 
   __device__ void next(float *to) {
+    next_if(to, [](int) { return true; });
+  }
+
+  // With zeros instead of the lines, counted from this thread's first, that are not wanted.
+  template <typename Wanted> __device__ void next_if(float *to, Wanted wanted) {
 #pragma unroll
     for (int l = 0; l < LINES; l += BETWEEN) {
-      const bool there = BY_DEPTH ? l < others && left > 0 : others > 0 && l < left;
+      const bool there = (BY_DEPTH ? l < others && left > 0 : others > 0 && l < left) && wanted(l);
       const float *const at = there ? from + static_cast<size_t>(l) * stride : data;
       copy_async<4>(shared_address(chunk(to, l)), at, there);
     }

@@ -20,6 +20,18 @@ template <typename T> struct Gradient {
   }
 };
 
+// The same of a product that is to be multiplied.
+template <typename T> struct Scaled {
+  Gradient<T> gradient;
+  float scale;
+
+  __device__ void operator()(int row, int column, float (&values)[FOUR]) const {
+#pragma unroll
+    for (int i = 0; i < FOUR; ++i) values[i] *= scale;
+    gradient(row, column, values);
+  }
+};
+
 // What the products' operands become on their way.
 enum class Change {
   NONE,
@@ -42,7 +54,7 @@ template <typename T, Change CHANGE> struct Products {
     using Product = TileProduct<T, SIDE, Lies::BY_DEPTH, Lies::BY_OTHER>;
     const TilePart<SIDE> part(input_parts, rows, inputs, outputs, block, DEPTH_STEP<T>);
     const GemmTask &task = part.task;
-    part.run([&](auto put) { Product::run(dpre_of<Product>(task, task.row, task.begin), second_of<Product>(weight, task), task, put); }, dinp);
+    part.run([&](auto put) { Product::run(dpre_of<Product>(task, task.row, task.begin), second_of<Product>(weight, task), task, put); }, finish(dinp));
   }
 
   // forward: pre = norm(inp) weight^T + bias
@@ -50,7 +62,15 @@ template <typename T, Change CHANGE> struct Products {
     using Product = TileProduct<T, SIDE, Lies::BY_OTHER, Lies::BY_OTHER>;
     const TilePart<SIDE> part(weight_parts, outputs, inputs, rows, block, DEPTH_STEP<T>);
     const GemmTask &task = part.task;
-    part.run([&](auto put) { Product::run(dpre_of<Product>(task, task.begin, task.row), inp_of<Product, SIDE>(task), task, put); }, dweight);
+    part.run([&](auto put) { Product::run(dpre_of<Product>(task, task.begin, task.row), inp_of<Product, SIDE>(task), task, put); }, finish(dweight));
+  }
+
+  // What takes a product.
+  template <typename To> __device__ auto finish(const Gradient<To> &gradient) const {
+    if constexpr (CHANGE == Change::DROP)
+      return Scaled<To>{gradient, drop.scale};
+    else
+      return gradient;
   }
 
   // dpre from there on.

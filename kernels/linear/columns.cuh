@@ -104,7 +104,7 @@ template <typename T> struct ColumnBlocks {
       load_some(dout + at, count, whole, d);
       // forward: out = drop(activation(pre)) + residual
       if (dresidual != nullptr) put_some(dresidual + at, count, whole, d, add_residual);
-      drop.apply(row, at, d);
+      drop.apply(row, at, drop.scale, d);
       if (activation != NONE) {
         float s[WIDTH];
         load_some(saved + at, count, whole, s);

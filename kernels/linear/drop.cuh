@@ -16,31 +16,35 @@ struct Drop {
   unsigned long long seed;
   int node;
   const unsigned long long *step; // in memory, so that a recorded launch draws other words each time
-  // The rows whose sample was drawn last, and what they are multiplied by.
+  // The rows whose sample was drawn last, and whether it is kept.
   int begin = 0, end = 0;
-  float drawn = 0.0f;
+  bool kept = false;
 
   __device__ Philox random() const { return node_stream(seed, *step, node); }
   __device__ bool keeps(unsigned word) const { return word >> 8 >= static_cast<unsigned>(least); }
 
-  // Applies it to neighbouring numbers, of which `at` is the first one's number in the matrix.
-  template <int WIDTH> __device__ void apply(int row, size_t at, float (&values)[WIDTH]) {
+  // Where samples are dropped.
+  __device__ bool keeps_row(int row) {
+    if (row < begin || row >= end) {
+      const int sample = row / sample_rows;
+      begin = sample * sample_rows, end = begin + sample_rows;
+      kept = keeps(random().word(sample));
+    }
+    return kept;
+  }
+
+  // Multiplies what is kept of neighbouring numbers, of which `at` is the first one's number in the matrix.
+  template <int WIDTH> __device__ void apply(int row, size_t at, float factor, float (&values)[WIDTH]) {
     if (what == SAMPLES) {
-      if (row < begin || row >= end) draw(row);
+      const bool keep = keeps_row(row);
 #pragma unroll
-      for (int i = 0; i < WIDTH; ++i) values[i] = drawn > 0.0f ? drawn * values[i] : 0.0f;
+      for (int i = 0; i < WIDTH; ++i) values[i] = keep ? factor * values[i] : 0.0f;
     } else if (what == NUMBERS) {
       unsigned words[WIDTH];
       any_words(at, words);
 #pragma unroll
-      for (int i = 0; i < WIDTH; ++i) values[i] = keeps(words[i]) ? scale * values[i] : 0.0f;
+      for (int i = 0; i < WIDTH; ++i) values[i] = keeps(words[i]) ? factor * values[i] : 0.0f;
     }
-  }
-
-  __device__ void draw(int row) {
-    const int sample = row / sample_rows;
-    begin = sample * sample_rows, end = begin + sample_rows;
-    drawn = keeps(random().word(sample)) ? scale : 0.0f;
   }
 
   // The words from `at` on, which need not begin a group of four.
@@ -65,28 +69,50 @@ struct Drop {
   }
 };
 
-// Brings an operand of a product whose depth or other index goes along the matrix's rows, and drops what has come
-// before others see it.
+// Brings a matrix as an operand of a product without what is dropped: rows of samples are not read, single numbers are
+// set to 0 before others see them. What is kept is as it was; the product is to be multiplied by `scale`.
 template <typename Loader> struct DroppedLoader : Loader {
   using T = typename Loader::Number;
+  static constexpr bool BY_DEPTH = Loader::BY_DEPTH;
   Drop drop;
-  int row, column; // of this thread's first number in the first step
   int rows, columns;
+  int row, column; // of this thread's first number: in the first step, but rows along the depth in the next
+  unsigned kept;   // where samples are dropped, of those lines a bit for each of this thread's
 
+  // From `row_` and `column_` on.
   __device__ DroppedLoader(const Loader &loader, const Drop &drop_, int rows_, int columns_, int row_, int column_)
-      : Loader(loader), drop(drop_), row(row_ + Loader::line()), column(column_ + Loader::column()), rows(rows_),
-        columns(columns_) {}
+      : Loader(loader), drop(drop_), rows(rows_), columns(columns_), row(row_ + Loader::line()),
+        column(column_ + Loader::column()) {
+    if (drop.what == SAMPLES) find_kept();
+  }
+
+  __device__ void find_kept() {
+    kept = 0;
+#pragma unroll 1
+    for (int l = 0; l < Loader::LINES; l += Loader::BETWEEN)
+      if (drop.keeps_row(row + l)) kept |= 1u << l / Loader::BETWEEN;
+  }
+
+  template <typename Step> __device__ void next(Step *to) {
+    if (drop.what != SAMPLES) {
+      Loader::next(to);
+    } else {
+      Loader::next_if(to, [&](int l) { return (kept >> l / Loader::BETWEEN & 1) != 0; });
+      if (!BY_DEPTH) row += DEPTH_STEP<T>, find_kept();
+    }
+  }
 
   template <typename Step> __device__ void arrived(Step *to, int step) {
+    if (drop.what == SAMPLES) return;
     const int depth = step * DEPTH_STEP<T>;
-    const int first = row + (Loader::BY_DEPTH ? 0 : depth), at = column + (Loader::BY_DEPTH ? depth : 0);
-#pragma unroll Loader::WIDTH // single numbers one by one, which spares registers
+    const int first = row + (BY_DEPTH ? 0 : depth), at = column + (BY_DEPTH ? depth : 0);
+#pragma unroll 1 // rare enough to be kept small
     for (int l = 0; l < Loader::LINES; l += Loader::BETWEEN) {
       if (first + l >= rows || at >= columns) continue;
       T *const chunk = Loader::chunk(to, l);
       float values[Loader::WIDTH];
       load<T, Loader::WIDTH>(chunk, values);
-      drop.apply(first + l, static_cast<size_t>(first + l) * columns + at, values);
+      drop.apply(first + l, static_cast<size_t>(first + l) * columns + at, 1.0f, values);
       store(chunk, values);
     }
   }

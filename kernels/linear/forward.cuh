@@ -33,7 +33,7 @@ template <typename T> struct Epilogue {
     if (pre != nullptr) put_four(pre + at, count, whole, values, false);
 #pragma unroll
     for (int i = 0; i < FOUR; ++i) values[i] = activate<T>(values[i], activation);
-    drop.apply(row, at, values);
+    drop.apply(row, at, drop.scale, values);
     if (residual != nullptr) {
       load_four(residual + at, count, whole, more);
 #pragma unroll

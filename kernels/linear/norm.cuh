@@ -89,11 +89,16 @@ template <typename Loader> struct NormalizedLoader : Loader {
     for (int l = 0; l < Loader::LINES; l += Loader::BETWEEN) {
       if (l + (BY_DEPTH ? 0 : step * STEP) >= there) continue;
       const float mean = of_lines[Loader::line() + l], rstd = of_lines[Loader::LINES + Loader::line() + l];
+      const float shift = -mean * rstd;
       T *const chunk = Loader::chunk(to, l);
       float x[WIDTH];
       load<T, WIDTH>(chunk, x);
 #pragma unroll
-      for (int i = 0; i < WIDTH; ++i) x[i] = (x[i] - mean) * rstd * weight[i] + bias[i];
+      for (int i = 0; i < WIDTH; ++i) {
+        // Numbers of bf16 are further apart than what the shorter way rounds off.
+        const float n = sizeof(T) == 2 ? fmaf(x[i], rstd, shift) : (x[i] - mean) * rstd;
+        x[i] = fmaf(n, weight[i], bias[i]);
+      }
       store(chunk, x);
     }
   }

@@ -47,17 +47,18 @@ impl Sizes {
         }
     }
 
-    fn forward(&self) -> Divided {
+    fn forward(&self, norm: bool) -> Divided {
         let &Self { rows, inputs, outputs, precision, .. } = self;
-        let [out] = divide([Product { rows, columns: outputs, depth: inputs }], precision, TICKETS);
+        let product = Product { rows, columns: outputs, depth: inputs, norm };
+        let [out] = divide([product], precision, TICKETS);
         out
     }
 
     /// How the input's gradient and the weight's are divided: by the same tiles.
     fn backward(&self) -> [Divided; 2] {
         let &Self { rows, inputs, outputs, precision, .. } = self;
-        let dinp = Product { rows, columns: inputs, depth: outputs };
-        let dweight = Product { rows: outputs, columns: inputs, depth: rows };
+        let dinp = Product { rows, columns: inputs, depth: outputs, norm: false };
+        let dweight = Product { rows: outputs, columns: inputs, depth: rows, norm: false };
         divide([dinp, dweight], precision, TICKETS - self.bias_tickets())
     }
 
@@ -130,7 +131,7 @@ impl OnCuda for Linear {
 
     fn workspace(&self, inputs: &[&TensorType], precision: Precision) -> Workspace {
         let sizes = Sizes::of(inputs, precision);
-        Workspace { forward: sizes.forward().memory(), backward: Work::bytes(self, &sizes) }
+        Workspace { forward: sizes.forward(self.norm.is_some()).memory(), backward: Work::bytes(self, &sizes) }
     }
 
     fn forward(&self, pass: &CudaForward<'_>) -> Result<()> {
@@ -138,7 +139,7 @@ impl OnCuda for Linear {
             return Err(Error::usage("linear: weights are packed on the CPU only"));
         }
         let sizes = Sizes::of(&pass.types, pass.precision);
-        let division = sizes.forward();
+        let division = sizes.forward(self.norm.is_some());
         let kernels = match self.norm {
             None => [
                 Kernel::LinearForwardF32,

@@ -221,7 +221,7 @@ impl<'a> Work<'a> {
         dresidual: Slot,
     ) -> Arguments {
         let Self { sizes, memory, of_input, of_weight, .. } = self;
-        let weight_first = of_weight.steps_of_block() >= of_input.steps_of_block();
+        let weight_first = of_weight.latency() >= of_input.latency();
         arguments
             .pointer(dinp.0)
             .pointer(dweight.0)

@@ -68,6 +68,8 @@ const LEAST_STEPS: usize = 4;
 /// Parts that one block adds up, and what it takes for them to meet, in clocks.
 const FAN: usize = 4;
 const OF_MEETING: usize = 1500;
+/// Numbers of rows whose statistics are made.
+const STATISTICS_A_CLOCK: usize = 24;
 
 impl Tile {
     /// The kernel of these for f32, bf16 and small tiles of bf16 that makes such tiles.
@@ -88,6 +90,8 @@ pub struct Product {
     pub rows: usize,
     pub columns: usize,
     pub depth: usize,
+    /// Whether each block makes the statistics of its rows, over the whole depth.
+    pub norm: bool,
 }
 
 /// A product and how it is divided.
@@ -134,15 +138,20 @@ impl Divided {
 
     /// Clocks of all blocks together.
     fn work(&self) -> usize {
-        let of_block = self.steps_of_block() * self.tile.of_step + self.tile.of_result;
-        self.blocks() * of_block
+        self.blocks() * (self.steps_of_block() * self.tile.of_step + self.around())
     }
 
     /// Clocks until a tile is finished.
-    fn latency(&self) -> usize {
+    pub fn latency(&self) -> usize {
         let add = |left: usize| OF_MEETING + left.min(FAN) * self.tile.of_part;
         let summed: usize = self.meetings().map(add).sum();
-        self.steps_of_block() * self.tile.of_step_alone + self.tile.of_result + summed
+        self.steps_of_block() * self.tile.of_step_alone + self.around() + summed
+    }
+
+    /// Clocks of a block before and after its steps.
+    fn around(&self) -> usize {
+        let statistics = self.tile.side * self.product.depth / STATISTICS_A_CLOCK;
+        self.tile.of_result + if self.product.norm { statistics } else { 0 }
     }
 
     /// In so many parts, or fewer if there are not as many steps.
