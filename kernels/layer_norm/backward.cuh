@@ -33,14 +33,14 @@ template <typename T, bool ALIGNED> struct Backward {
   int rows, channels;
   bool add;
 
-  // Four neighbours of a row, zeros beyond its end.
-  template <typename U> __device__ Packed<U, FOUR> load(const U *row, int column) const {
+  // Four neighbours of a row, from `column` on, zeros beyond its end.
+  template <typename U> __device__ Packed<U, FOUR> load(const U *at, int column) const {
     if constexpr (ALIGNED) {
-      return column < channels ? load_packed<U, FOUR>(row + column) : Packed<U, FOUR>();
+      return column < channels ? load_packed<U, FOUR>(at) : Packed<U, FOUR>();
     } else {
       float values[FOUR];
-      load_four(row + column, channels - column, false, values);
-      return pack(values, row);
+      load_four(at, channels - column, false, values);
+      return pack(values, at);
     }
   }
   // Of the weight, anything beyond its end.
@@ -56,8 +56,8 @@ template <typename T, bool ALIGNED> struct Backward {
 template <typename T> struct Cell {
   Packed<T, FOUR> dout, inp;
 
-  template <bool ALIGNED> __device__ void load(const Backward<T, ALIGNED> &pass, int row, int column) {
-    const size_t at = static_cast<size_t>(row) * pass.channels;
+  // `at` is the column's number in the tensors.
+  template <bool ALIGNED> __device__ void load(const Backward<T, ALIGNED> &pass, size_t at, int column) {
     dout = pass.load(pass.dout + at, column), inp = pass.load(pass.inp + at, column);
   }
 };
@@ -84,8 +84,6 @@ struct OfRow {
     }
   }
 
-  __device__ void finish(float share) { g = warp_sum(g) * share, gn = warp_sum(gn) * share; }
-
   // forward: n = (inp - mean) rstd
   template <typename T, bool ALIGNED>
   __device__ void put_dinp(const Backward<T, ALIGNED> &pass, const Cell<T> &cell, const float (&weight)[FOUR],
@@ -93,11 +91,33 @@ struct OfRow {
     float d[FOUR], x[FOUR];
     unpack(cell.dout, d), unpack(cell.inp, x);
 #pragma unroll
-    for (int i = 0; i < FOUR; ++i) x[i] = rstd * (d[i] * weight[i] - g - (x[i] - mean) * rstd * gn);
+    for (int i = 0; i < FOUR; ++i)
+      x[i] = rstd * (d[i] * weight[i]) - ((x[i] - mean) * (rstd * rstd * gn) + rstd * g);
     T *const to = pass.dinp + static_cast<size_t>(row) * pass.channels + column;
     put_four(to, pass.channels - column, ALIGNED, x, pass.add);
   }
 };
+
+// The sums of COUNT values over the lanes, the same bits in each of them, times `factor`. In each step a lane keeps
+// half of what it has and sends the other half away, so that few values make many shuffles no more.
+template <int COUNT> __device__ inline void warp_sums(float (&values)[COUNT], float factor) {
+  const int lane = threadIdx.x % WARP;
+#pragma unroll
+  for (int left = COUNT, distance = WARP / 2; distance > 0; distance /= 2) {
+    const int half = left > 1 ? left / 2 : 0;
+    const bool upper = lane & distance;
+#pragma unroll
+    for (int i = 0; i < (half > 0 ? half : 1); ++i) {
+      const float kept = half > 0 && upper ? values[i + half] : values[i];
+      const float sent = half > 0 && !upper ? values[i + half] : values[i];
+      values[i] = kept + __shfl_xor_sync(0xffffffffu, sent, distance);
+    }
+    left = half > 0 ? half : 1;
+  }
+  const float own = values[0] * factor;
+#pragma unroll
+  for (int i = 0; i < COUNT; ++i) values[i] = __shfl_sync(0xffffffffu, own, i * (WARP / COUNT));
+}
 
 // As many rows as registers hold, CHUNK_WARPS apart, and of each a lane's CELLS cells, COLUMNS_TILE apart.
 template <int CELLS, typename T, bool ALIGNED> struct Rows {
@@ -105,14 +125,16 @@ template <int CELLS, typename T, bool ALIGNED> struct Rows {
   Cell<T> cells[COUNT][CELLS];
   float mean[COUNT], rstd[COUNT];
 
-  // From `column` on, those before `end`.
+  // From `column` on; the last before `end` again in place of those from there on, if there is a first.
   __device__ void load(const Backward<T, ALIGNED> &pass, int first, int end, int column) {
+    if (first >= end) return;
 #pragma unroll
     for (int k = 0; k < COUNT; ++k) {
-      const int row = first + k * CHUNK_WARPS;
-      if (row >= end) break;
+      const int row = min(first + k * CHUNK_WARPS, end - 1);
+      const size_t at = static_cast<size_t>(row) * pass.channels + column;
 #pragma unroll
-      for (int c = 0; c < CELLS; ++c) cells[k][c].load(pass, row, column + c * COLUMNS_TILE);
+      for (int c = 0; c < CELLS; ++c)
+        cells[k][c].load(pass, at + c * COLUMNS_TILE, column + c * COLUMNS_TILE);
       mean[k] = pass.mean[row], rstd[k] = pass.rstd[row];
     }
   }
@@ -139,7 +161,7 @@ template <int CELLS, typename T, bool ALIGNED> struct Rows {
          at += COLUMNS_TILE) {
       Cell<T> cell;
       float weight[FOUR];
-      cell.load(pass, row, at), pass.load_weight(at, weight);
+      cell.load(pass, static_cast<size_t>(row) * pass.channels + at, at), pass.load_weight(at, weight);
       visit(cell, weight, at);
     }
   }
@@ -151,8 +173,12 @@ template <int CELLS, typename T, bool ALIGNED> struct Rows {
     each_later(pass, first, column, [&](const Cell<T> &cell, const float(&weight)[FOUR], int) {
       of[0].add(cell, weight, elsewhere);
     });
+    float sums[2 * COUNT];
 #pragma unroll
-    for (int k = 0; k < COUNT; ++k) of[k].finish(1.0f / pass.channels);
+    for (int k = 0; k < COUNT; ++k) sums[2 * k] = of[k].g, sums[2 * k + 1] = of[k].gn;
+    warp_sums(sums, 1.0f / pass.channels);
+#pragma unroll
+    for (int k = 0; k < COUNT; ++k) of[k].g = sums[2 * k], of[k].gn = sums[2 * k + 1];
     each(pass, first, end, column, [&](int k, int c, const float(&weight)[FOUR], int row, int at) {
       if (at < pass.channels) of[k].put_dinp(pass, cells[k][c], weight, row, at);
     });
