@@ -251,15 +251,20 @@ pub fn machine(precision: &str) -> exec::Machine {
     machine
 }
 
-fn name() -> String {
+/// Of the device, as `--device` takes it.
+pub fn name() -> String {
     std::env::var("CRFORMER_TEST_DEVICE").unwrap_or_else(|_| "vm".to_owned())
 }
 
 /// The machine refuses races; with a seed it runs warps in another order and copies as late as it may.
 fn watch_races(device: &Device, seed: &str) {
+    configure(device, &format!("races=1 adversarial={seed}"));
+}
+
+/// Changes settings of the PTX machine, if it is the device.
+pub fn configure(device: &Device, settings: &str) {
     if device.name().starts_with("PTX machine") {
-        let settings = format!("races=1 adversarial={seed}");
-        set_machine(&settings).unwrap_or_else(|e| panic!("{e}"));
+        set_machine(settings).unwrap_or_else(|e| panic!("{e}"));
     }
 }
 
