@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// Bytes asked for, and bytes behind the cache, against the least, of the operations below.
+/// Bytes behind the cache against the least, of the operations below.
 pub const BYTES: f64 = 1.15;
 /// Bytes of the sectors that were touched against bytes asked for.
 pub const SECTORS: f64 = 1.05;
