@@ -7,7 +7,6 @@
 // tensor cores with 50 KB of shared memory, in f32 with 37 KB. Where a result has too few tiles, blocks share the
 // sum of one, and the last of them adds their parts in order.
 // Limits: pixels, channels and outputs from 1 to 2^30, kernels to 15 wide; any alignment.
-// spills: conv_backward_f32: words that are needed before and after a product, which leaves no register free
 
 #include "common/convolution_weight.cuh"
 #include "common/turns.cuh"
@@ -128,7 +127,8 @@ conv_forward_bf16(const bf16 *inp, const bf16 *weight, const float *bias, bf16 *
 // `partial_weight` [parts, the depth of the channels' taps and one more, outputs]. Tickets as forward, for dinp.
 // Grid: for dinp as forward; for dweight or dbias ceil(outputs / 128) ceil((depth + 1) / 128) parts, and
 // ceil(outputs / 32) ceil(channels / 8) blocks.
-extern "C" __global__ __launch_bounds__(THREADS, 2) void
+// (A product in f32 leaves no register for what is needed before and after it, unless its block is alone.)
+extern "C" __global__ __launch_bounds__(THREADS, 1) void
 conv_backward_f32(const float *dout, const float *inp, const float *weight, float *dinp, float *dweight,
                   float *dbias, float *packed, float *partial_inp, float *partial_weight, unsigned *tickets,
                   int pixels, int height, int width, int channels, int outputs, int kernel, int parts_inp,

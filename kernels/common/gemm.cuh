@@ -65,12 +65,16 @@ template <typename Tile> __device__ inline int in_half(int row, int column) {
   return row * Tile::COLUMNS + (column ^ (row % 4 * 8));
 }
 
+// How many rows of columns a thread hands to a type of `finish` at once: two overlap their accesses to memory, one
+// spares registers where what follows the product is long.
+template <typename Finish> constexpr int AT_ONCE = 2;
+
 // Hands the half tile out: `finish(row, column, values)` for WIDTH neighbouring columns of which at least
 // the first is in the result.
 template <typename Tile, int WIDTH, typename Finish>
 __device__ inline void finish_half(const float *half, int first_row, const GemmTask &task, Finish &finish) {
   using Vector = typename Word<WIDTH * sizeof(float)>::Type;
-#pragma unroll 2
+#pragma unroll AT_ONCE<Finish>
   for (int i = threadIdx.x; i < Tile::ROWS / 2 * Tile::COLUMNS / WIDTH; i += Tile::THREADS) {
     const int row = i / (Tile::COLUMNS / WIDTH), column = i % (Tile::COLUMNS / WIDTH) * WIDTH;
     union {

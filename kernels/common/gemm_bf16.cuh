@@ -19,7 +19,8 @@ template <int SIDE> constexpr int OPERAND_BYTES = SIDE * STEP * sizeof(bf16);
 template <typename Tile>
 constexpr int SHARED_BYTES = STAGES * (OPERAND_BYTES<Tile::ROWS> + OPERAND_BYTES<Tile::COLUMNS>);
 
-// A number that is kept in its register, where nvcc would rather make it anew in each step.
+// A number that is kept in its register, where nvcc would rather make it anew in each step, or write the step
+// once for each of its values.
 __device__ inline unsigned held(unsigned value) {
   asm volatile("" : "+r"(value));
   return value;
@@ -149,25 +150,27 @@ template <typename Tile> struct Warps {
 };
 
 // sums += one step's product, for this warp's part of the tile; `first` and `second` are where its fragments
-// begin. Of a tile that is a single warp wide only the first `columns` are made.
+// begin. Only its first `rows` are made, by sixteens, and of a tile that is a single warp wide the first `columns`.
 template <typename Tile, Lies FIRST, Lies SECOND>
 __device__ inline void multiply_step(typename Warps<Tile>::Sums &sums, unsigned first, unsigned second,
-                                     int columns) {
+                                     int rows, int columns) {
   using Part = Warps<Tile>;
   const auto there = [&](int j) { return Part::ACROSS > 1 || j * 8 < columns; };
 #pragma unroll
   for (int depth = 0; depth < STEP; depth += 16) {
-    unsigned a[Part::FIRSTS][4], b[Part::SECONDS / 2][4];
-#pragma unroll
-    for (int i = 0; i < Part::FIRSTS; ++i) load_fragment<Tile::ROWS, FIRST>(a[i], first, i, depth);
+    unsigned a[2][4], b[Part::SECONDS / 2][4]; // of the first operand the next while one is used
 #pragma unroll
     for (int j = 0; j < Part::SECONDS / 2; ++j)
       if (there(j * 2)) load_fragment<Tile::COLUMNS, SECOND>(b[j], second, j, depth);
+    load_fragment<Tile::ROWS, FIRST>(a[0], first, 0, depth);
 #pragma unroll
-    for (int i = 0; i < Part::FIRSTS; ++i)
+    for (int i = 0; i < Part::FIRSTS; ++i) {
+      if (i * 16 >= rows) break;
+      if (i + 1 < Part::FIRSTS) load_fragment<Tile::ROWS, FIRST>(a[(i + 1) % 2], first, i + 1, depth);
 #pragma unroll
       for (int j = 0; j < Part::SECONDS; ++j)
-        if (there(j)) multiply_add(sums[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
+        if (there(j)) multiply_add(sums[i][j], a[i % 2], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
+    }
   }
 }
 
@@ -185,18 +188,19 @@ __device__ inline void product(First &first, Second &second, char *shared, const
   const unsigned of_second = held(shared_address(shared) + OPERAND_BYTES<Tile::ROWS> +
                                   second_at<Tile::COLUMNS, SECOND>(Part::column()));
   typename Part::Sums sums = {};
-  int ready = 0, free = 0; // where this step's operands lie, and where the coming ones go
+  const int rows = task.rows - task.row - Part::row(), columns = task.columns - task.column;
+  int ready = BYTES; // where this step's operands lie; the coming ones go where those of the step before it lay
 #pragma unroll 1
   for (int step = 1 - STAGES; step < steps; ++step) {
     copy_wait<STAGES - 2>(); // this step has come, for this thread
     if (step >= 0) first.arrived(shared + ready, step), second.arrived(shared + ready + OPERAND_BYTES<Tile::ROWS>, step);
     __syncthreads(); // for all, and nobody uses the step before it any more
+    const int free = ready == 0 ? (STAGES - 1) * BYTES : ready - BYTES;
     if (step + STAGES - 1 < steps)
       first.next(shared + free), second.next(shared + free + OPERAND_BYTES<Tile::ROWS>);
     copy_commit();
-    free = free == (STAGES - 1) * BYTES ? 0 : free + BYTES;
-    if (step < 0) continue;
-    multiply_step<Tile, FIRST, SECOND>(sums, of_first + ready, of_second + ready, task.columns - task.column);
+    if (step >= 0)
+      multiply_step<Tile, FIRST, SECOND>(sums, of_first + ready, of_second + ready, held(rows), columns);
     ready = ready == (STAGES - 1) * BYTES ? 0 : ready + BYTES;
   }
   copy_wait<0>();

@@ -43,6 +43,8 @@ template <typename T> struct Epilogue {
   }
 };
 
+template <typename T> constexpr int AT_ONCE<Epilogue<T>> = 1;
+
 template <int SIDE, typename T>
 __device__ inline void forward(const T *inp, const T *weight, int rows, int inputs, const Parts &parts,
                                const Epilogue<T> &epilogue) {

@@ -20,8 +20,22 @@ __device__ inline void store_part(float *at, const float (&from)[FOUR]) {
   __stcg(reinterpret_cast<float4 *>(at), make_float4(from[0], from[1], from[2], from[3]));
 }
 
+// What takes a block's part: the memory of parts, or `finish` if there is no other part of the tile.
+template <typename Part, typename Finish> struct PutPart {
+  const Part &part;
+  Finish &finish;
+
+  __device__ void operator()(int row, int column, float (&values)[FOUR]) {
+    if (part.parts.count == 1)
+      finish(row, column, values);
+    else
+      store_part(part.at(part.which) + (row - part.task.row) * Part::COLUMNS + column - part.task.column, values);
+  }
+};
+template <typename Part, typename Finish> constexpr int AT_ONCE<PutPart<Part, Finish>> = AT_ONCE<Finish>;
+
 template <int SIDE> struct TilePart {
-  static constexpr int NUMBERS = SIDE * SIDE, THREADS = gemm_threads(SIDE);
+  static constexpr int COLUMNS = SIDE, NUMBERS = SIDE * SIDE, THREADS = gemm_threads(SIDE);
   Parts parts;
   int tiles, tile, which;
   GemmTask task;
@@ -40,12 +54,7 @@ template <int SIDE> struct TilePart {
   // Takes this block's part of the sums, and in the block that comes last of the tile calls `finish` with them.
   // `make(put)` makes the part.
   template <typename Make, typename Finish> __device__ void run(Make make, Finish finish) const {
-    make([&](int row, int column, float(&values)[FOUR]) {
-      if (parts.count == 1)
-        finish(row, column, values);
-      else
-        store_part(at(which) + (row - task.row) * SIDE + column - task.column, values);
-    });
+    make(PutPart<TilePart, Finish>{*this, finish});
     if (parts.count > 1) add_up(finish);
   }
 
