@@ -3,8 +3,13 @@
 use arrayvec::ArrayVec;
 
 use super::contract::{MAX_INPUTS, MAX_KEPT, Operation, TensorType};
+use crate::cpu::activation::Activation;
+use crate::cpu::dropout::Dropout;
 use crate::cuda::arguments::Pointer;
 use crate::cuda::device::Device;
+use crate::cuda::linear;
+use crate::cuda::pass::CudaDrop;
+pub use crate::cuda::pass::{CudaRandom, TICKETS};
 use crate::cuda::precision::Precision;
 use crate::error::Result;
 use crate::write::Write;
@@ -25,9 +30,6 @@ pub trait OnCuda: Operation {
     fn backward(&self, pass: &CudaBackward<'_>) -> Result<()>;
 }
 
-/// Counters that the blocks of a launch may meet at.
-pub const TICKETS: usize = 4096;
-
 /// In bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Workspace {
@@ -42,15 +44,6 @@ pub struct CudaInput {
     pub working: Pointer,
     /// In f32: a parameter's own numbers. Null for activations of a bf16 session.
     pub full: Pointer,
-}
-
-/// A node's stream of random numbers, `Philox::of_node(seed, step, node)`. The step lies on the device
-/// (`u64`), so that a recorded launch draws other numbers each time.
-#[derive(Clone, Copy, Debug)]
-pub struct CudaRandom {
-    pub seed: u64,
-    pub node: usize,
-    pub step: Pointer,
 }
 
 /// What a forward pass on a device is given.
@@ -96,11 +89,44 @@ pub struct CudaBackward<'a> {
     pub random: CudaRandom,
 }
 
+impl CudaForward<'_> {
+    /// Where kept tensor `i` goes, null if none is kept.
+    pub fn kept(&self, i: usize) -> Pointer {
+        self.kept.get(i).copied().unwrap_or(Pointer::NULL)
+    }
+}
+
 impl CudaBackward<'_> {
+    /// The gradient of input `i`, if there is such an input and its gradient is wanted.
+    pub fn wanted(&self, i: Option<usize>) -> Option<(Pointer, Write)> {
+        let gradient = self.dinputs.get(i?).copied().flatten()?;
+        Some((gradient.values, gradient.write))
+    }
+
     /// Where the gradient of input `i` goes, null if none is wanted, and 1 if it is added to what is
     /// there, else 0: as kernels take them.
     pub fn gradient(&self, i: usize) -> (Pointer, usize) {
         let gradient = self.dinputs.get(i).copied().flatten();
         gradient.map_or((Pointer::NULL, 0), |d| (d.values, usize::from(d.write.adds())))
+    }
+}
+
+impl From<Activation> for linear::Activation {
+    fn from(activation: Activation) -> Self {
+        match activation {
+            Activation::None => Self::None,
+            Activation::Relu => Self::Relu,
+            Activation::Gelu => Self::Gelu,
+        }
+    }
+}
+
+impl From<Dropout> for CudaDrop {
+    fn from(drop: Dropout) -> Self {
+        Self {
+            per_sample: drop.per_sample,
+            least: drop.least_word() as usize,
+            scale: (1.0 / (1.0 - drop.rate)) as f32,
+        }
     }
 }

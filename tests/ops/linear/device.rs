@@ -1,18 +1,12 @@
 //! The linear layer on a device, against backward passes that round where kernels do.
 
-use arrayvec::ArrayVec;
 use crformer::cpu::activation::Activation;
 use crformer::cpu::dropout::Dropout;
 use crformer::cuda::precision::Precision;
-use crformer::error::Result;
-use crformer::op::contract::{
-    Backward, Forward, MAX_INPUTS, OnCpu, Operation, Signature, TensorType,
-};
-use crformer::op::device::{CudaBackward, CudaForward, OnCuda, Workspace};
 use crformer::op::linear::Linear;
-use crformer::scalar::Scalar;
 
 use super::factors;
+use crate::partly::Partly;
 use crate::support::case::{Case, Input};
 use crate::support::device::rounded;
 
@@ -103,52 +97,6 @@ fn sums_in_parts() {
     }
 }
 
-/// The layer with gradients of some of its inputs only.
-#[derive(Clone, Debug)]
-struct Partly {
-    op: Linear,
-    wanted: Vec<bool>,
-}
-
-impl Operation for Partly {
-    fn name(&self) -> &'static str {
-        self.op.name()
-    }
-
-    fn signature(&self, inputs: &[&TensorType]) -> Result<Signature> {
-        let signature = self.op.signature(inputs)?;
-        Ok(Signature { differentiable: self.wanted.clone(), ..signature })
-    }
-}
-
-impl<S: Scalar> OnCpu<S> for Partly {
-    fn forward(&self, pass: Forward<'_, S>) {
-        OnCpu::forward(&self.op, pass);
-    }
-
-    fn backward(&self, pass: Backward<'_, S>) {
-        OnCpu::backward(&self.op, pass);
-    }
-}
-
-impl OnCuda for Partly {
-    fn parameters(&self) -> ArrayVec<usize, MAX_INPUTS> {
-        self.op.parameters()
-    }
-
-    fn workspace(&self, inputs: &[&TensorType], precision: Precision) -> Workspace {
-        OnCuda::workspace(&self.op, inputs, precision)
-    }
-
-    fn forward(&self, pass: &CudaForward<'_>) -> Result<()> {
-        OnCuda::forward(&self.op, pass)
-    }
-
-    fn backward(&self, pass: &CudaBackward<'_>) -> Result<()> {
-        OnCuda::backward(&self.op, pass)
-    }
-}
-
 /// Every choice of gradients, none among them, of a layer whose launch has blocks of every kind, and of one that
 /// has all launches.
 #[test]
@@ -172,7 +120,7 @@ fn some_gradients() {
 }
 
 /// Forward by plain loops in f32 whose products read `norm(inp)` in the device's format, as tensor cores do.
-fn naive_forward(case: &Case<Linear>, precision: Precision) -> Vec<f64> {
+pub fn naive_forward(case: &Case<Linear>, precision: Precision) -> Vec<f64> {
     let (op, inputs) = (&case.op, &case.inputs);
     let double = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
     let n = single(&rounded(&double(&Norm::of(op, inputs).out()), precision));
@@ -202,7 +150,7 @@ fn naive_forward(case: &Case<Linear>, precision: Precision) -> Vec<f64> {
 
 /// Backward by plain loops in f32 whose products read `norm(inp)` and `dpre` in the device's format, as tensor
 /// cores do, and whose norm goes on from a gradient in that format.
-fn naive_backward(
+pub fn naive_backward(
     case: &Case<Linear>,
     dout: &[f64],
     precision: Precision,

@@ -162,7 +162,7 @@ impl Divided {
 }
 
 /// Divides products that one launch makes, whose blocks have `tickets` to meet at.
-pub fn divide<const N: usize>(
+pub(super) fn divide<const N: usize>(
     products: [Product; N],
     precision: Precision,
     tickets: usize,
