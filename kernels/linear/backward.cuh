@@ -52,7 +52,7 @@ template <typename T, Change CHANGE> struct Products {
   // forward: pre = norm(inp) weight^T + bias
   template <int SIDE> __device__ void make_input(int block) const {
     using Product = TileProduct<T, SIDE, Lies::BY_DEPTH, Lies::BY_OTHER>;
-    const TilePart<SIDE> part(input_parts, rows, inputs, outputs, block, DEPTH_STEP<T>);
+    const TilePart<Square<SIDE>> part(input_parts, rows, inputs, outputs, block, DEPTH_STEP<T>);
     const GemmTask &task = part.task;
     part.run([&](auto put) { Product::run(dpre_of<Product>(task, task.row, task.begin), second_of<Product>(weight, task), task, put); }, finish(dinp));
   }
@@ -60,7 +60,7 @@ template <typename T, Change CHANGE> struct Products {
   // forward: pre = norm(inp) weight^T + bias
   template <int SIDE> __device__ void make_weight(int block) const {
     using Product = TileProduct<T, SIDE, Lies::BY_OTHER, Lies::BY_OTHER>;
-    const TilePart<SIDE> part(weight_parts, outputs, inputs, rows, block, DEPTH_STEP<T>);
+    const TilePart<Square<SIDE>> part(weight_parts, outputs, inputs, rows, block, DEPTH_STEP<T>);
     const GemmTask &task = part.task;
     part.run([&](auto put) { Product::run(dpre_of<Product>(task, task.begin, task.row), inp_of<Product, SIDE>(task), task, put); }, finish(dweight));
   }
