@@ -16,6 +16,11 @@ struct MlpInput {
   int rows, inputs, hidden, outputs, activation;
 };
 
+// Two numbers at once: of an assignment nvcc makes two stores now and then.
+__device__ inline void store_shared(unsigned at, float first, float second) {
+  asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(at), "f"(first), "f"(second) : "memory");
+}
+
 template <typename Shape> struct MlpBlock {
   static constexpr int ROW_TILES = Shape::ROW_TILES, DEPTHS = Shape::CHANNELS / 16, COLUMN_TILES = Shape::CHANNELS / 8;
   const MlpInput &of;
@@ -38,10 +43,7 @@ template <typename Shape> struct MlpBlock {
     if (threadIdx.x >= HIDDEN_STEP) return;
     const int own = unit + threadIdx.x;
     float *const place = Shape::floats(Shape::BIASES_AT) + slot * HIDDEN_STEP + threadIdx.x;
-    if (of.first_bias == nullptr)
-      *place = 0.0f;
-    else
-      copy_async<4>(shared_address(place), of.first_bias + own, own < of.hidden);
+    copy_async<4>(shared_address(place), of.first_bias + own, own < (of.first_bias == nullptr ? 0 : of.hidden));
   }
 
   __device__ void bring_inputs() const {
@@ -185,8 +187,8 @@ template <typename Shape> struct MlpBlock {
         for (int j = 0; j < COLUMN_TILES; ++j)
 #pragma unroll
           for (int lower = 0; lower < 2; ++lower)
-            *reinterpret_cast<float2 *>(half + in_half<Tile>(row + i * 16 + lower * 8, j * 8 + lane % 4 * 2)) =
-                make_float2(sums[i][j][lower * 2], sums[i][j][lower * 2 + 1]);
+            store_shared(shared_address(half + in_half<Tile>(row + i * 16 + lower * 8, j * 8 + lane % 4 * 2)),
+                         sums[i][j][lower * 2], sums[i][j][lower * 2 + 1]);
     };
     finish_tile<Tile>(reinterpret_cast<float *>(block_memory()), task, put, finish);
   }
