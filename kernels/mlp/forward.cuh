@@ -10,8 +10,8 @@ struct MlpInput {
   const bf16 *inp;
   Norm norm; // of inp, unless its weight is null
   float eps;
-  const bf16 *first_weight; // [hidden, inputs]
-  const float *first_bias;  // [hidden] or null
+  const bf16 *first_weight;  // [hidden, inputs]
+  const float *first_bias;   // [hidden] or null
   const bf16 *second_weight; // [outputs, hidden]
   int rows, inputs, hidden, outputs, activation;
 };
@@ -22,10 +22,11 @@ __device__ inline void store_shared(unsigned at, float first, float second) {
 }
 
 template <typename Shape> struct MlpBlock {
-  static constexpr int ROW_TILES = Shape::ROW_TILES, DEPTHS = Shape::CHANNELS / 16, COLUMN_TILES = Shape::CHANNELS / 8;
+  static constexpr int ROW_TILES = Shape::ROW_TILES, DEPTHS = Shape::CHANNELS / 16,
+                       COLUMN_TILES = Shape::CHANNELS / 8;
   const MlpInput &of;
   const Pre &pre;
-  const GemmTask &task; // its depth are the hidden units
+  const GemmTask &task;                  // its depth are the hidden units
   unsigned inputs[DEPTHS][ROW_TILES][4]; // of this warp's rows
   float sums[ROW_TILES][COLUMN_TILES][4];
 
@@ -39,11 +40,13 @@ template <typename Shape> struct MlpBlock {
     const int channel = gemm_bf16::held(0);
     char *const to = block_memory() + slot * Shape::STEP_BYTES;
     typename Shape::FirstWeights(of.first_weight, of.inputs, of.hidden, channel, unit).next(to);
-    typename Shape::SecondWeights(of.second_weight, of.outputs, of.hidden, channel, unit).next(to + Shape::WEIGHTS);
+    typename Shape::SecondWeights(of.second_weight, of.outputs, of.hidden, channel, unit)
+        .next(to + Shape::WEIGHTS);
     if (threadIdx.x >= HIDDEN_STEP) return;
     const int own = unit + threadIdx.x;
     float *const place = Shape::floats(Shape::BIASES_AT) + slot * HIDDEN_STEP + threadIdx.x;
-    copy_async<4>(shared_address(place), of.first_bias + own, own < (of.first_bias == nullptr ? 0 : of.hidden));
+    copy_async<4>(shared_address(place), of.first_bias + own,
+                  own < (of.first_bias == nullptr ? 0 : of.hidden));
   }
 
   __device__ void bring_inputs() const {
@@ -55,7 +58,8 @@ template <typename Shape> struct MlpBlock {
 
   // Makes the statistics of the rows, which lie in shared memory then, as the parameters do.
   __device__ void prepare_norm(bool leave) const {
-    float *const statistics = Shape::floats(Shape::STATISTICS_AT), *const parameters = Shape::floats(Shape::NORM_AT);
+    float *const statistics = Shape::floats(Shape::STATISTICS_AT), *const parameters =
+                                                                       Shape::floats(Shape::NORM_AT);
     for (int i = threadIdx.x; i < Shape::CHANNELS; i += Shape::THREADS) {
       parameters[i] = i < of.inputs ? of.norm.weight[i] : 0.0f;
       parameters[Shape::CHANNELS + i] = i < of.inputs ? of.norm.bias[i] : 0.0f;
@@ -67,27 +71,32 @@ template <typename Shape> struct MlpBlock {
     const int first = task.row + Shape::warp_row();
     if (aligned<8>(of.inp, of.inputs)) {
 #pragma unroll
-      for (int i = 0; i < ROW_TILES; ++i) warp_statistics<8, 4>(of.inp, of.rows, of.inputs, first + i * 16, of.eps, put);
+      for (int i = 0; i < ROW_TILES; ++i)
+        warp_statistics<8, 4>(of.inp, of.rows, of.inputs, first + i * 16, of.eps, put);
     } else {
 #pragma unroll 1
-      for (int i = 0; i < ROW_TILES; ++i) warp_statistics<1, 1>(of.inp, of.rows, of.inputs, first + i * 16, of.eps, put);
+      for (int i = 0; i < ROW_TILES; ++i)
+        warp_statistics<1, 1>(of.inp, of.rows, of.inputs, first + i * 16, of.eps, put);
     }
   }
 
   __device__ void take_inputs() {
     using gemm_bf16::first_at;
-    const unsigned at = shared_address(block_memory() + Shape::INPUT_AT) + first_at<MLP_ROWS, Lies::BY_DEPTH>(Shape::warp_row());
+    const unsigned at = shared_address(block_memory() + Shape::INPUT_AT) +
+                        first_at<MLP_ROWS, Lies::BY_DEPTH>(Shape::warp_row());
 #pragma unroll
     for (int d = 0; d < DEPTHS; ++d)
 #pragma unroll
       for (int i = 0; i < ROW_TILES; ++i)
-        gemm_bf16::load_fragment<MLP_ROWS, Lies::BY_DEPTH>(inputs[d][i], at + d / 2 * Shape::INPUT_STEP, i, d % 2 * 16);
+        gemm_bf16::load_fragment<MLP_ROWS, Lies::BY_DEPTH>(inputs[d][i], at + d / 2 * Shape::INPUT_STEP, i,
+                                                           d % 2 * 16);
   }
 
   // forward: n = (inp - mean) rstd weight + bias
   __device__ void normalize() {
     const int lane = threadIdx.x % WARP;
-    const float *const weight = Shape::floats(Shape::NORM_AT) + lane % 4 * 2, *const bias = weight + Shape::CHANNELS;
+    const float *const weight = Shape::floats(Shape::NORM_AT) + lane % 4 * 2, *const bias =
+                                                                                  weight + Shape::CHANNELS;
     const float *const means = Shape::floats(Shape::STATISTICS_AT) + Shape::warp_row() + lane / 4;
 #pragma unroll
     for (int i = 0; i < ROW_TILES; ++i)
@@ -124,7 +133,8 @@ template <typename Shape> struct MlpBlock {
         load_matrices<false>(b, (at ^ d % 4 * 32) + d / 4 * 128 + p * 16 * FirstPlace::LINE_BYTES);
         hidden.add(inputs[d], p, b);
       }
-    if (pre.to != nullptr) hidden.put(pre, task.row + Shape::warp_row(), task.begin + step * HIDDEN_STEP + line);
+    if (pre.to != nullptr)
+      hidden.put(pre, task.row + Shape::warp_row(), task.begin + step * HIDDEN_STEP + line);
     hidden.activate(of.activation);
     const unsigned from = weights + Shape::WEIGHTS + gemm_bf16::second_at<Shape::CHANNELS, Lies::BY_DEPTH>(0);
 #pragma unroll
@@ -167,7 +177,8 @@ template <typename Shape> struct MlpBlock {
     clear_sums();
 #pragma unroll 1
     for (int step = 0; step < steps; ++step) {
-      copy_wait<HIDDEN_STAGES - 2>(), __syncthreads(); // its weights have come, and nobody uses those before them
+      copy_wait<HIDDEN_STAGES - 2>(),
+          __syncthreads(); // its weights have come, and nobody uses those before them
       if (step + HIDDEN_STAGES - 1 < steps) bring(step + HIDDEN_STAGES - 1);
       copy_commit();
       if (task.row + Shape::warp_row() < of.rows)
@@ -195,7 +206,8 @@ template <typename Shape> struct MlpBlock {
 };
 
 template <int CHANNELS>
-__device__ inline void mlp_forward(const MlpInput &of, const Pre &pre, const Parts &parts, const Epilogue<bf16> &epilogue) {
+__device__ inline void mlp_forward(const MlpInput &of, const Pre &pre, const Parts &parts,
+                                   const Epilogue<bf16> &epilogue) {
   using Shape = MlpShape<CHANNELS>;
   const TilePart<typename Shape::Tile> part(parts, of.rows, of.outputs, of.hidden, blockIdx.x, HIDDEN_STEP);
   part.run(

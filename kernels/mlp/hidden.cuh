@@ -23,8 +23,8 @@ struct Pre {
 
   // 16 x 16 sums of a warp, whose first is at `row` and `column`: two lanes write 16 neighbours of a row.
   __device__ void put(int row, int column, const float (&left)[4], const float (&right)[4]) const {
-    const unsigned words[4] = {pack_pair(left[0], left[1]), pack_pair(right[0], right[1]), pack_pair(left[2], left[3]),
-                               pack_pair(right[2], right[3])};
+    const unsigned words[4] = {pack_pair(left[0], left[1]), pack_pair(right[0], right[1]),
+                               pack_pair(left[2], left[3]), pack_pair(right[2], right[3])};
     const uint4 eight = transposed_by_four(words);
     const int lane = threadIdx.x % WARP;
     row += lane / 4 + lane % 4 / 2 * 8, column += lane % 2 * 8;
@@ -70,7 +70,8 @@ template <typename Shape> struct Hidden {
 #pragma unroll
     for (int i = 0; i < ROW_TILES; ++i)
 #pragma unroll
-      for (int p = 0; p < PAIRS; ++p) pre.put(row + i * 16, column + p * 16, sums[i][p * 2], sums[i][p * 2 + 1]);
+      for (int p = 0; p < PAIRS; ++p)
+        pre.put(row + i * 16, column + p * 16, sums[i][p * 2], sums[i][p * 2 + 1]);
   }
 
   __device__ void activate(int activation) {
