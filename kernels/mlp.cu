@@ -7,6 +7,7 @@
 // Limits of forward: up to 128 or 256 inputs and outputs, as which it multiplies fewer; rows and hidden units from 1 to
 // 2^30; any alignment.
 
+#include "linear/backward.cuh"
 #include "mlp/forward.cuh"
 
 // out = residual + drop(activation(norm(inp) weight1^T + bias1) weight2^T + bias2), for up to 128 inputs and outputs. inp
@@ -38,4 +39,55 @@ mlp_forward_wide_bf16(const bf16 *inp, const float *norm_weight, const float *no
   mlp_forward<256>({inp, {norm_weight, norm_bias, mean, rstd}, eps, weight1, bias1, weight2, rows, inputs, hidden, outputs,
       activation}, {pre, rows, hidden}, {memory, tickets, parts},
       Epilogue<bf16>{bias2, residual, out, nullptr, outputs, NONE, {drop, sample_rows, least, scale, seed, node, step}});
+}
+
+// dpre = what is not dropped of dout, times weight2 and activation'(pre) [rows, hidden], dweight2 [outputs, hidden] (+)= what is
+// not dropped of dout^T activation(pre), dbias2 [outputs] (+)= its sums over rows, dresidual (+)= dout; null for what is
+// not wanted. All else of the backward pass is that of a linear layer with a norm and the gradient dpre. Arguments,
+// memory, tickets and grid are those of linear_backward_drop for a layer of so many hidden units as inputs, and its
+// dinp is dpre; `drop` may be 0 here.
+extern "C" __global__ __launch_bounds__(gemm_threads(LARGE), 2) void
+mlp_backward_f32(const float *dout, const float *pre, const float *weight2, float *dpre, float *dweight2, float *dbias2,
+    float *dresidual, float *pre_memory, float *weight_memory, float *partial, unsigned *pre_tickets,
+    unsigned *weight_tickets, unsigned *bias_tickets, int rows, int outputs, int hidden, int pre_parts, int weight_parts,
+    int chunks, int weight_first, int activation, int drop, int sample_rows, int least, float scale,
+    unsigned long long seed, int node, const unsigned long long *step, int add_pre, int add_weight, int add_bias,
+    int add_residual) {
+  const Drop dropped = {drop, sample_rows, least, scale, seed, node, step};
+  const Products<float, Change::ACTIVATION> products = {dout, pre, weight2, {dpre, hidden, add_pre != 0},
+      {dweight2, hidden, add_weight != 0}, {pre_memory, pre_tickets, pre_parts},
+      {weight_memory, weight_tickets, weight_parts}, rows, outputs, hidden, weight_first != 0, {}, dropped, activation};
+  ColumnBlocks<float> columns = {dout, nullptr, nullptr, dresidual, dbias2, partial, bias_tickets, rows, outputs, chunks,
+      NONE, add_residual != 0, add_bias != 0, dropped};
+  backward<LARGE>(products, columns);
+}
+extern "C" __global__ __launch_bounds__(gemm_threads(LARGE), 2) void
+mlp_backward_bf16(const bf16 *dout, const bf16 *pre, const bf16 *weight2, bf16 *dpre, float *dweight2, float *dbias2,
+    bf16 *dresidual, float *pre_memory, float *weight_memory, float *partial, unsigned *pre_tickets,
+    unsigned *weight_tickets, unsigned *bias_tickets, int rows, int outputs, int hidden, int pre_parts, int weight_parts,
+    int chunks, int weight_first, int activation, int drop, int sample_rows, int least, float scale,
+    unsigned long long seed, int node, const unsigned long long *step, int add_pre, int add_weight, int add_bias,
+    int add_residual) {
+  const Drop dropped = {drop, sample_rows, least, scale, seed, node, step};
+  const Products<bf16, Change::ACTIVATION> products = {dout, pre, weight2, {dpre, hidden, add_pre != 0},
+      {dweight2, hidden, add_weight != 0}, {pre_memory, pre_tickets, pre_parts},
+      {weight_memory, weight_tickets, weight_parts}, rows, outputs, hidden, weight_first != 0, {}, dropped, activation};
+  ColumnBlocks<bf16> columns = {dout, nullptr, nullptr, dresidual, dbias2, partial, bias_tickets, rows, outputs, chunks,
+      NONE, add_residual != 0, add_bias != 0, dropped};
+  backward<LARGE>(products, columns);
+}
+extern "C" __global__ __launch_bounds__(gemm_threads(SMALL), 4) void
+mlp_backward_small_bf16(const bf16 *dout, const bf16 *pre, const bf16 *weight2, bf16 *dpre, float *dweight2, float *dbias2,
+    bf16 *dresidual, float *pre_memory, float *weight_memory, float *partial, unsigned *pre_tickets,
+    unsigned *weight_tickets, unsigned *bias_tickets, int rows, int outputs, int hidden, int pre_parts, int weight_parts,
+    int chunks, int weight_first, int activation, int drop, int sample_rows, int least, float scale,
+    unsigned long long seed, int node, const unsigned long long *step, int add_pre, int add_weight, int add_bias,
+    int add_residual) {
+  const Drop dropped = {drop, sample_rows, least, scale, seed, node, step};
+  const Products<bf16, Change::ACTIVATION> products = {dout, pre, weight2, {dpre, hidden, add_pre != 0},
+      {dweight2, hidden, add_weight != 0}, {pre_memory, pre_tickets, pre_parts},
+      {weight_memory, weight_tickets, weight_parts}, rows, outputs, hidden, weight_first != 0, {}, dropped, activation};
+  ColumnBlocks<bf16> columns = {dout, nullptr, nullptr, dresidual, dbias2, partial, bias_tickets, rows, outputs, chunks,
+      NONE, add_residual != 0, add_bias != 0, dropped};
+  backward<SMALL>(products, columns);
 }
