@@ -20,16 +20,16 @@ __device__ inline void store_part(float *at, const float (&from)[FOUR]) {
   __stcg(reinterpret_cast<float4 *>(at), make_float4(from[0], from[1], from[2], from[3]));
 }
 
-template <int SIDE> struct TilePart {
-  static constexpr int NUMBERS = SIDE * SIDE, THREADS = gemm_threads(SIDE);
+template <typename Tile> struct TilePart {
+  static constexpr int NUMBERS = Tile::ROWS * Tile::COLUMNS;
   Parts parts;
   int tiles, tile, which;
   GemmTask task;
 
   // Of a product [rows, columns] that sums over `depth`.
   __device__ TilePart(const Parts &parts_, int rows, int columns, int depth, int block, int step)
-      : parts(parts_), tiles(tiles_of<SIDE>(rows) * tiles_of<SIDE>(columns)), tile(block % tiles),
-        which(block / tiles), task(rows, columns, depth, tile_at<SIDE>(tile, columns)) {
+      : parts(parts_), tiles(tiles_of<Tile::ROWS>(rows) * tiles_of<Tile::COLUMNS>(columns)), tile(block % tiles),
+        which(block / tiles), task(rows, columns, depth, tile_at<Tile>(tile, columns)) {
     task.set_part(which, parts.count, step);
   }
 
@@ -44,7 +44,7 @@ template <int SIDE> struct TilePart {
       if (parts.count == 1)
         finish(row, column, values);
       else
-        store_part(at(which) + (row - task.row) * SIDE + column - task.column, values);
+        store_part(at(which) + (row - task.row) * Tile::COLUMNS + column - task.column, values);
     });
     if (parts.count > 1) add_up(finish);
   }
@@ -67,8 +67,8 @@ template <int SIDE> struct TilePart {
   template <typename Finish>
   __device__ void add_group(float *first, int members, int apart, bool whole, Finish &finish) const {
 #pragma unroll 4
-    for (int i = threadIdx.x; i < NUMBERS / FOUR; i += THREADS) {
-      const int row = task.row + i / (SIDE / FOUR), column = task.column + i % (SIDE / FOUR) * FOUR;
+    for (int i = threadIdx.x; i < NUMBERS / FOUR; i += Tile::THREADS) {
+      const int row = task.row + i / (Tile::COLUMNS / FOUR), column = task.column + i % (Tile::COLUMNS / FOUR) * FOUR;
       if (row >= task.rows || column >= task.columns) continue;
       float sum[FOUR] = {};
 #pragma unroll
