@@ -25,6 +25,13 @@ pub struct CudaDrop {
     pub scale: f32,
 }
 
+impl CudaDrop {
+    /// Of a share of `rate`.
+    pub fn new(per_sample: bool, least_word: u32, rate: f64) -> Self {
+        Self { per_sample, least: least_word as usize, scale: (1.0 / (1.0 - rate)) as f32 }
+    }
+}
+
 impl Arguments {
     /// What a kernel has to know to drop, or not to: 1 for numbers, 2 for samples of so many rows, 0 for nothing.
     #[must_use]

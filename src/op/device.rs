@@ -3,12 +3,8 @@
 use arrayvec::ArrayVec;
 
 use super::contract::{MAX_INPUTS, MAX_KEPT, Operation, TensorType};
-use crate::cpu::activation::Activation;
-use crate::cpu::dropout::Dropout;
 use crate::cuda::arguments::Pointer;
 use crate::cuda::device::Device;
-use crate::cuda::linear;
-use crate::cuda::pass::CudaDrop;
 pub use crate::cuda::pass::{CudaRandom, TICKETS};
 use crate::cuda::precision::Precision;
 use crate::error::Result;
@@ -108,25 +104,5 @@ impl CudaBackward<'_> {
     pub fn gradient(&self, i: usize) -> (Pointer, usize) {
         let gradient = self.dinputs.get(i).copied().flatten();
         gradient.map_or((Pointer::NULL, 0), |d| (d.values, usize::from(d.write.adds())))
-    }
-}
-
-impl From<Activation> for linear::Activation {
-    fn from(activation: Activation) -> Self {
-        match activation {
-            Activation::None => Self::None,
-            Activation::Relu => Self::Relu,
-            Activation::Gelu => Self::Gelu,
-        }
-    }
-}
-
-impl From<Dropout> for CudaDrop {
-    fn from(drop: Dropout) -> Self {
-        Self {
-            per_sample: drop.per_sample,
-            least: drop.least_word() as usize,
-            scale: (1.0 / (1.0 - drop.rate)) as f32,
-        }
     }
 }

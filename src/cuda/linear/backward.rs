@@ -1,7 +1,7 @@
 //! What a backward pass of a linear layer queues.
 
 use super::division::{Divided, Scratch};
-use super::{Activation, Layer};
+use super::{Layer, NO_ACTIVATION};
 use crate::cuda::arguments::{Arguments, Layout, Pointer};
 use crate::cuda::device::Device;
 use crate::cuda::kernels::Kernel;
@@ -153,8 +153,8 @@ impl<'a> Work<'a> {
             Precision::Bf16 => Kernel::LinearBackwardEpilogueBf16,
         };
         let saved = match layer.activation {
-            Activation::None => Pointer::NULL,
-            Activation::Relu | Activation::Gelu => pass.saved,
+            NO_ACTIVATION => Pointer::NULL,
+            _ => pass.saved,
         };
         let arguments = Arguments::new()
             .pointer(pass.dout)
@@ -167,7 +167,7 @@ impl<'a> Work<'a> {
             .count(layer.rows)
             .count(layer.outputs)
             .count(layer.chunks())
-            .count(layer.activation as usize)
+            .count(layer.activation)
             .drop(layer.drop, layer.rows / layer.samples, pass.random)
             .count(dbias.1)
             .count(dresidual.1);
@@ -188,37 +188,46 @@ impl<'a> Work<'a> {
             return Ok(());
         }
         let drops = self.layer.drop.is_some() && !self.layer.has_epilogue();
-        let kernels = match (self.layer.norm, drops) {
-            (Some(_), _) => [
-                Kernel::LinearBackwardNormF32,
-                Kernel::LinearBackwardNormBf16,
-                Kernel::LinearBackwardNormSmallBf16,
-            ],
-            (None, true) => [
-                Kernel::LinearBackwardDropF32,
-                Kernel::LinearBackwardDropBf16,
-                Kernel::LinearBackwardDropSmallBf16,
-            ],
-            (None, false) => [
-                Kernel::LinearBackwardF32,
-                Kernel::LinearBackwardBf16,
-                Kernel::LinearBackwardSmallBf16,
-            ],
-        };
         let arguments = self.read_by_products();
         let arguments = self.written_by_products(arguments, dinp, dweight, dbias, dresidual);
-        let arguments = match drops {
-            true => {
-                let Layer { drop, rows, samples, .. } = *self.layer;
-                arguments.drop(drop, rows / samples, self.pass.random)
-            }
+        let Layer { drop, rows, samples, input_of, .. } = *self.layer;
+        let arguments = match input_of {
+            Some(activation) => arguments.count(activation),
+            None => arguments,
+        };
+        let arguments = match drops || input_of.is_some() {
+            true => arguments.drop(drop, rows / samples, self.pass.random),
             false => arguments,
         };
         let adds = [dinp, dweight, dbias, dresidual].map(|(_, add)| add);
         let arguments = adds.into_iter().fold(arguments, Arguments::count);
         let tile = self.of_input.tile;
         let layout = tile.layout(blocks, self.layer.norm.is_some());
-        self.device.launch(tile.choose(kernels), layout, &arguments)
+        self.device.launch(tile.choose(self.kernels_of_products(drops)), layout, &arguments)
+    }
+
+    /// For f32, bf16 and small tiles of bf16; `drops` says whether they drop of `dout` themselves.
+    fn kernels_of_products(&self, drops: bool) -> [Kernel; 3] {
+        match (self.layer.norm, self.layer.input_of, drops) {
+            (_, Some(_), _) => {
+                [Kernel::MlpBackwardF32, Kernel::MlpBackwardBf16, Kernel::MlpBackwardSmallBf16]
+            }
+            (Some(_), None, _) => [
+                Kernel::LinearBackwardNormF32,
+                Kernel::LinearBackwardNormBf16,
+                Kernel::LinearBackwardNormSmallBf16,
+            ],
+            (None, None, true) => [
+                Kernel::LinearBackwardDropF32,
+                Kernel::LinearBackwardDropBf16,
+                Kernel::LinearBackwardDropSmallBf16,
+            ],
+            (None, None, false) => [
+                Kernel::LinearBackwardF32,
+                Kernel::LinearBackwardBf16,
+                Kernel::LinearBackwardSmallBf16,
+            ],
+        }
     }
 
     /// Where the gradient of the product's first operand goes: `dinp`, or what layer norm goes on from.

@@ -5,10 +5,9 @@
 //! norm. Weights are read in the session's precision, biases and norms in f32.
 
 mod backward;
-mod division;
+pub mod division;
 
 pub use backward::{Backward, Gradients};
-pub use division::Scratch;
 
 use self::backward::Work;
 use self::division::{Divided, Product, divide};
@@ -37,17 +36,16 @@ pub struct Layer {
     pub outputs: usize,
     /// What the norm adds to the variance, if there is one.
     pub norm: Option<f64>,
-    pub activation: Activation,
+    /// By its number.
+    pub activation: usize,
     pub drop: Option<CudaDrop>,
+    /// Backward: what is given as the input is what this activation gets, of which the layer reads what comes out, and
+    /// the input's gradient is that of what it gets. Without a norm, and without an activation behind the product.
+    pub input_of: Option<usize>,
 }
 
-/// As the kernels number them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Activation {
-    None = 0,
-    Relu = 1,
-    Gelu = 2,
-}
+/// No activation, as the kernels number them.
+pub const NO_ACTIVATION: usize = 0;
 
 /// Where a forward pass reads and writes; null for what there is not.
 #[derive(Clone, Copy, Debug)]
@@ -133,14 +131,14 @@ impl Layer {
             .count(self.outputs)
             .count(self.inputs)
             .count(parts)
-            .count(self.activation as usize)
+            .count(self.activation)
             .drop(self.drop, self.rows / self.samples, pass.random)
     }
 
     /// Whether backward makes `dpre` before the products: elsewhere they read `dout`, and drop of it themselves
     /// unless they have a norm to make.
     fn has_epilogue(&self) -> bool {
-        self.activation != Activation::None || (self.norm.is_some() && self.drop.is_some())
+        self.activation != NO_ACTIVATION || (self.norm.is_some() && self.drop.is_some())
     }
 
     fn division(&self) -> Divided {

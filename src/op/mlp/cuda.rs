@@ -1,64 +1,20 @@
-//! The two layers on a device: the linear layer's launches, over what is hidden between them in scratch memory.
+//! The two layers on a device: forward one launch for bf16 and few channels, else two; backward one for what is hidden
+//! unless it was kept, one through the second layer, and the first layer's own.
+
+mod backward;
+mod forward;
 
 use arrayvec::ArrayVec;
 
 use super::{Mlp, Residual, Sizes};
 use crate::cuda::arguments::Pointer;
-use crate::cuda::linear::{Activation, Backward, Forward, Gradients, Layer, Scratch};
+use crate::cuda::linear::division::Scratch;
+use crate::cuda::linear::{Layer, NO_ACTIVATION};
+use crate::cuda::pass::CudaDrop;
 use crate::cuda::precision::Precision;
 use crate::error::{Error, Result};
 use crate::op::contract::{MAX_INPUTS, TensorType};
 use crate::op::device::{CudaBackward, CudaForward, CudaInput, OnCuda, Workspace};
-use crate::write::Write;
-
-/// Both layers without what lies where.
-struct Layers {
-    first: Layer,
-    second: Layer,
-}
-
-impl Layers {
-    fn new(op: &Mlp, types: &[&TensorType], precision: Precision) -> Self {
-        let Sizes { samples, rows, inputs, hidden, outputs } = Sizes::of(types);
-        let (norm, activation) = (op.norm, op.activation.into());
-        let (outputs_of_first, drop) = (hidden, op.drop.map(Into::into));
-        let first = Layer {
-            precision,
-            samples,
-            rows,
-            inputs,
-            outputs: outputs_of_first,
-            norm,
-            activation,
-            drop: None,
-        };
-        let (norm, activation) = (None, Activation::None);
-        let second = Layer { inputs: hidden, outputs, norm, activation, drop, ..first };
-        Self { first, second }
-    }
-
-    /// Bytes of what is hidden.
-    fn hidden(&self) -> usize {
-        self.first.rows * self.first.outputs * self.first.precision.bytes()
-    }
-
-    /// Bytes of scratch memory forward: what is hidden, and what the layers take.
-    fn forward_memory(&self) -> [usize; 2] {
-        [self.hidden(), self.first.forward_workspace().max(self.second.forward_workspace())]
-    }
-
-    /// The same backward: `pre` unless it is kept, `hidden`, its gradient, and what the layers take.
-    fn backward_memory(&self, keeps: bool) -> [usize; 4] {
-        let hidden = self.hidden();
-        let first = self.first.forward_workspace().max(self.first.backward_workspace());
-        let of_layers = first.max(self.second.backward_workspace());
-        [if keeps { 0 } else { hidden }, hidden, hidden, of_layers]
-    }
-}
-
-fn total<const N: usize>(memory: [usize; N]) -> usize {
-    memory.into_iter().map(Scratch::rounded).sum()
-}
 
 impl OnCuda for Mlp {
     fn parameters(&self) -> ArrayVec<usize, MAX_INPUTS> {
@@ -67,10 +23,11 @@ impl OnCuda for Mlp {
     }
 
     fn workspace(&self, inputs: &[&TensorType], precision: Precision) -> Workspace {
-        let layers = Layers::new(self, inputs, precision);
+        let sizes = Sizes::of(inputs);
+        let bytes = |memory: &[usize]| memory.iter().copied().map(Scratch::rounded).sum();
         Workspace {
-            forward: total(layers.forward_memory()),
-            backward: total(layers.backward_memory(self.keep_hidden)),
+            forward: bytes(&self.forward_memory(&sizes, precision)),
+            backward: bytes(&self.backward_memory(&sizes, precision)),
         }
     }
 
@@ -78,110 +35,43 @@ impl OnCuda for Mlp {
         if self.packed {
             return Err(Error::usage("mlp: weights are packed on the CPU only"));
         }
-        let layers = Layers::new(self, &pass.types, pass.precision);
-        let mut scratch = Scratch::new(pass.workspace, pass.tickets);
-        let [hidden, workspace] = layers.forward_memory().map(|bytes| scratch.bytes(bytes));
-        let pre = if self.keep_hidden { pass.kept(self.norms()) } else { Pointer::NULL };
-        let statistics = match self.norm {
-            Some(_) => [pass.kept(0), pass.kept(1)],
-            None => [Pointer::NULL; 2],
-        };
-        let nothing = Pointer::NULL;
-        let first = Forward {
-            inp: pass.inputs[0].working,
-            norm: self.norm_parameters(&pass.inputs),
-            statistics,
-            weight: pass.inputs[1].working,
-            bias: pass.inputs[2].full,
-            residual: nothing,
-            out: hidden,
-            pre,
-            workspace,
-            tickets: pass.tickets,
-            random: pass.random,
-        };
-        layers.first.queue_forward(pass.device, &first)?;
-        let second = Forward {
-            inp: hidden,
-            weight: pass.inputs[3].working,
-            bias: pass.inputs[4].full,
-            residual: self.residual(&pass.inputs),
-            out: pass.out,
-            pre: nothing,
-            ..first
-        };
-        layers.second.queue_forward(pass.device, &second)
+        self.queue_forward(pass)
     }
 
     fn backward(&self, pass: &CudaBackward<'_>) -> Result<()> {
-        let layers = Layers::new(self, &pass.types, pass.precision);
-        let mut scratch = Scratch::new(pass.workspace, pass.tickets);
-        let memory = layers.backward_memory(self.keep_hidden);
-        let [pre, hidden, dhidden, workspace] = memory.map(|bytes| scratch.bytes(bytes));
-        let again = Forward {
-            inp: pass.inputs[0].working,
-            norm: self.norm_parameters(&pass.inputs),
-            statistics: [Pointer::NULL; 2],
-            weight: pass.inputs[1].working,
-            bias: pass.inputs[2].full,
-            residual: Pointer::NULL,
-            out: hidden,
-            pre: if self.keep_hidden { Pointer::NULL } else { pre },
-            workspace,
-            tickets: pass.tickets,
-            random: pass.random,
-        };
-        layers.first.queue_forward(pass.device, &again)?;
-        let pre = if self.keep_hidden { pass.kept[self.norms()] } else { pre };
-        let (dinp, dresidual) = self.gradients_of_sum(pass);
-        let norm = self.norm_input();
-        let of_first = Gradients {
-            inp: dinp,
-            weight: pass.wanted(Some(1)),
-            norm: [norm, norm.map(|i| i + 1)].map(|i| pass.wanted(i)),
-            bias: pass.wanted(Some(2)),
-            residual: None,
-        };
-        let second = Backward {
-            dout: pass.dout,
-            inp: hidden,
-            norm: [Pointer::NULL; 2],
-            statistics: [Pointer::NULL; 2],
-            weight: pass.inputs[3].working,
-            saved: Pointer::NULL,
-            gradients: Gradients {
-                inp: of_first.any().then_some((dhidden, Write::Set)),
-                weight: pass.wanted(Some(3)),
-                norm: [None, None],
-                bias: pass.wanted(Some(4)),
-                residual: dresidual,
-            },
-            workspace,
-            tickets: pass.tickets,
-            random: pass.random,
-        };
-        layers.second.queue_backward(pass.device, &second)?;
-        if !of_first.any() {
-            return Ok(());
-        }
-        let first = Backward {
-            dout: dhidden,
-            inp: pass.inputs[0].working,
-            norm: again.norm,
-            statistics: norm.map_or([Pointer::NULL; 2], |_| [pass.kept[0], pass.kept[1]]),
-            weight: pass.inputs[1].working,
-            saved: pre,
-            gradients: of_first,
-            ..second
-        };
-        layers.first.queue_backward(pass.device, &first)
+        self.queue_backward(pass)
     }
 }
 
-/// Where a gradient goes, if it is wanted.
-type Wanted = Option<(Pointer, Write)>;
-
 impl Mlp {
+    /// `activation(norm(inp) weight1^T + bias1)`
+    fn first_layer(&self, sizes: &Sizes, precision: Precision) -> Layer {
+        Layer {
+            precision,
+            samples: sizes.samples,
+            rows: sizes.rows,
+            inputs: sizes.inputs,
+            outputs: sizes.hidden,
+            norm: self.norm,
+            activation: self.activation.number(),
+            drop: None,
+            input_of: None,
+        }
+    }
+
+    /// `residual + drop(hidden weight2^T + bias2)`; backward goes through the activation before it.
+    fn second_layer(&self, sizes: &Sizes, precision: Precision) -> Layer {
+        Layer {
+            inputs: sizes.hidden,
+            outputs: sizes.outputs,
+            norm: None,
+            activation: NO_ACTIVATION,
+            drop: self.drop.map(|d| CudaDrop::new(d.per_sample, d.least_word(), d.rate)),
+            input_of: Some(self.activation.number()),
+            ..self.first_layer(sizes, precision)
+        }
+    }
+
     /// Weight and bias of the norm, null without one.
     fn norm_parameters(&self, inputs: &[CudaInput]) -> [Pointer; 2] {
         self.norm_input().map_or([Pointer::NULL; 2], |i| [inputs[i].full, inputs[i + 1].full])
@@ -194,14 +84,9 @@ impl Mlp {
             (_, None) => Pointer::NULL,
         }
     }
+}
 
-    /// Where the gradients of `inp` through the layers and of the residual go: where both are one tensor the layers'
-    /// is added to the residual's, which comes first.
-    fn gradients_of_sum(&self, pass: &CudaBackward<'_>) -> (Wanted, Wanted) {
-        let dinp = pass.wanted(Some(0));
-        match self.residual {
-            Residual::Inp => (dinp.map(|(values, _)| (values, Write::Add)), dinp),
-            Residual::None | Residual::Other => (dinp, pass.wanted(self.residual_input())),
-        }
-    }
+/// Bytes of what is hidden.
+fn hidden_bytes(sizes: &Sizes, precision: Precision) -> usize {
+    sizes.rows * sizes.hidden * precision.bytes()
 }

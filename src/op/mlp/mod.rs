@@ -174,7 +174,7 @@ impl Operation for Mlp {
         self.check(inputs)?;
         let sizes = Sizes::of(inputs);
         let mut reads_inputs = vec![true; inputs.len()];
-        reads_inputs[4] = false;
+        (reads_inputs[2], reads_inputs[4]) = (!self.keep_hidden, false);
         if let Some(residual) = self.residual_input() {
             reads_inputs[residual] = false;
         }

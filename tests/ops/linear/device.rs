@@ -134,12 +134,7 @@ pub fn naive_forward(case: &Case<Linear>, precision: Precision) -> Vec<f64> {
         if op.bias {
             sum += inputs[if op.norm.is_some() { 4 } else { 2 }].real[o] as f32;
         }
-        sum = match op.activation {
-            Activation::None => sum,
-            Activation::Relu => sum.max(0.0),
-            Activation::Gelu => 0.5 * sum * (1.0 + libm::erff(sum / 2f32.sqrt())),
-        };
-        sum *= factors[i] as f32;
+        sum = activated(op.activation, sum) * factors[i] as f32;
         if op.residual {
             sum += inputs[inputs.len() - 1].real[i] as f32;
         }
@@ -197,7 +192,15 @@ fn single(values: &[f64]) -> Vec<f32> {
     values.iter().map(|&x| x as f32).collect()
 }
 
-fn derivative(activation: Activation, x: f32) -> f32 {
+pub fn activated(activation: Activation, x: f32) -> f32 {
+    match activation {
+        Activation::None => x,
+        Activation::Relu => x.max(0.0),
+        Activation::Gelu => 0.5 * x * (1.0 + libm::erff(x / 2f32.sqrt())),
+    }
+}
+
+pub fn derivative(activation: Activation, x: f32) -> f32 {
     match activation {
         Activation::None => 1.0,
         Activation::Relu => f32::from(u8::from(x > 0.0)),

@@ -1,13 +1,16 @@
-//! The two layers on a device, against naive passes that round where kernels do: what is hidden and its gradient are in
-//! the session's precision wherever a product reads them.
+//! The two layers on a device, against naive passes that round where kernels do: what is hidden and the gradient of what
+//! the activation gets are in the session's precision wherever a product or a sum reads them.
 
 use crformer::cpu::activation::Activation;
 use crformer::cpu::dropout::Dropout;
 use crformer::cuda::precision::Precision;
+use crformer::op::linear::Linear;
 use crformer::op::mlp::{Mlp, Residual};
 
 use super::{inputs, layers, of_second, plain};
-use crate::linear::device::{naive_backward as backward_of, naive_forward as forward_of};
+use crate::linear::device::{
+    activated, derivative, naive_backward as backward_of, naive_forward as forward_of,
+};
 use crate::partly::Partly;
 use crate::support::case::Case;
 use crate::support::device::rounded;
@@ -32,25 +35,29 @@ fn naive_forward(case: &Case<Mlp>, precision: Precision) -> Vec<f64> {
 }
 
 fn naive_backward(case: &Case<Mlp>, dout: &[f64], precision: Precision) -> Vec<Option<Vec<f64>>> {
+    let activation = case.op.activation;
     let (first, of_first, second) = layers(&case.op, &case.inputs);
+    let first = Linear { activation: Activation::None, ..first };
     let first = Case::new("", first, of_first);
-    let hidden = rounded(&forward_of(&first, precision), precision);
+    let pre = rounded(&forward_of(&first, precision), precision);
+    let hidden = pre.iter().map(|&x| f64::from(activated(activation, x as f32)));
+    let hidden = rounded(&hidden.collect::<Vec<f64>>(), precision);
     let second = Case::new("", second, of_second(&case.op, &case.inputs, hidden));
     let mut of_second = backward_of(&second, dout, precision).into_iter();
     let mut next = || of_second.next().flatten().expect("a gradient");
     let (dhidden, of_second) = (next(), [next(), next()]);
-    let mut of_first = backward_of(&first, &dhidden, precision);
-    let dbias = of_first.pop().flatten();
+    let dpre =
+        dhidden.iter().zip(&pre).map(|(d, &x)| d * f64::from(derivative(activation, x as f32)));
+    let dpre = rounded(&dpre.collect::<Vec<f64>>(), precision);
+    let mut of_first = backward_of(&first, &dpre, precision);
+    let dbias = of_first.pop();
     if let (Residual::Inp, Some(dinp)) = (case.op.residual, &mut of_first[0]) {
         dinp.iter_mut().zip(dout).for_each(|(dinp, dout)| *dinp += dout);
     }
     let of_norm = of_first.split_off(2);
-    let mut gradients = of_first;
-    gradients.push(dbias);
-    gradients.extend(of_second.map(Some));
-    gradients.extend(of_norm);
-    gradients.extend((case.op.residual == Residual::Other).then(|| Some(dout.to_vec())));
-    gradients
+    let of_layers = of_first.into_iter().chain(dbias).chain(of_second.map(Some));
+    let residual = (case.op.residual == Residual::Other).then(|| Some(dout.to_vec()));
+    of_layers.chain(of_norm).chain(residual).collect()
 }
 
 #[test]
