@@ -13,7 +13,7 @@ use crformer::op::Op;
 use crformer::op::mlp::Mlp;
 
 use crate::compiler::{self, AllTaken};
-use crate::counted::Counted;
+use crate::counted::{Counted, SECTOR};
 use crate::limits::Judge;
 use crate::measured::{Figures, Measured, measure, ratio};
 use crate::operations::Sums;
@@ -44,7 +44,7 @@ struct Counters<'a> {
 
 impl Counters<'_> {
     fn add(&mut self, name: &str, value: f64, limit: Option<f64>, digits: usize) {
-        let text = self.judge.figure(name, "the model", value, limit, digits);
+        let text = self.judge.figure(name, "", value, limit, digits);
         let limit = limit.map_or_else(String::new, |limit| format!("<= {limit}"));
         self.table.row(vec![name.to_owned(), text, limit]);
     }
@@ -60,6 +60,7 @@ pub struct Subject<'a> {
     pub batch: usize,
     pub all: &'a [Measured],
     pub sums: &'a Sums,
+    pub update: &'a optimiser::Counted,
     pub taken: Option<&'a AllTaken>,
 }
 
@@ -69,14 +70,16 @@ pub fn print(subject: &Subject<'_>, judge: &mut Judge) -> Result<()> {
     println!("\nCounters of the whole model, batch {}, bf16\n", subject.batch);
     let mut counters = Counters { table: Table::new(&["counter", "figure", "limit"]), judge };
     let Subject { device, sums, .. } = *subject;
-    let (update, parameters) = optimiser::update(device)?;
+    let update = &subject.update.of.sum;
     let inference = session::of_step(device, Build::inference(1))?;
     let training = session::of_step(device, Build::training(1))?;
     steps(&mut counters, sums, [inference, training], update.launches);
     bytes(&mut counters, sums, subject.batch);
-    let per_parameter = update.bytes as f64 / parameters as f64;
-    counters.add("optimiser, bytes a parameter", per_parameter, Some(26.0), 2);
-    sectors(&mut counters, sums, &update);
+    let per_parameter = |bytes: u64| bytes as f64 / optimiser::COUNT as f64;
+    counters.add("optimiser, bytes a parameter", per_parameter(update.bytes), Some(26.0), 2);
+    let moved = per_parameter(update.sectors * SECTOR);
+    counters.add("optimiser, bytes of sectors a parameter", moved, None, 2);
+    sectors(&mut counters, sums, update);
     products(&mut counters, sums);
     scores(&mut counters, subject.all);
     gelu(&mut counters, subject)?;
@@ -131,7 +134,7 @@ fn sectors(counters: &mut Counters<'_>, sums: &Sums, update: &Counted) {
         let wanted = |of: &&str| operations.is_empty() || operations.contains(of);
         let chosen = sums.by_operation.iter().filter(|((_, of), _)| wanted(of));
         chosen.for_each(|(_, (_, figures))| sum += *figures);
-        // To four digits: a row's odd end is no pattern of access.
+        // To three digits: a row's odd end is no pattern of access.
         let value = (sum.sectors() * 1e3).round() / 1e3;
         counters.add(&format!("sectors / ideal, {name}"), value, Some(limit), 3);
     }

@@ -5,8 +5,9 @@
 //! a parameter in f32), statistics, indices and gradients of parameters with four bytes. Tables of which only some rows
 //! are read (embedding), tensors of which only a part is (slice) and padding make the least too much, never too little.
 //!
-//! Useful operations of matrix products: a product and a sum are two; the backward pass of an attention makes four products of
-//! the forward pass's two, the scores once more are not useful, nor is what an MLP makes again. Queries are the real ones, keys all of a window.
+//! Useful operations of matrix products: a multiplication and an addition are two. An attention's forward pass makes two
+//! products, its backward pass five: no schedule keeps the scores. Queries are the real ones, keys all of a window: a kernel
+//! that leaves out what a shifted window masks does less than that. What an MLP makes again is not useful.
 
 use crformer::cuda::precision::Precision;
 use crformer::op::Op;
@@ -65,15 +66,15 @@ pub fn products(work: &Work) -> Option<u64> {
         Op::WindowAttention(of) => 4 * inp.len() / 3 * of.window * of.window,
         _ => return None,
     };
-    let passes = match (work.direction, &work.op) {
+    let all = match (work.direction, &work.op) {
         (Direction::Backward, Op::Linear(_) | Op::Conv(_)) => {
-            work.writes[..2].iter().flatten().count()
+            forward * work.writes[..2].iter().flatten().count()
         }
         (Direction::Backward, Op::Mlp(_)) => return Some(2 * through_mlp(work, inp.rows())),
-        (Direction::Backward, _) => 2,
-        _ => 1,
+        (Direction::Backward, _) => forward / 2 * 5,
+        _ => forward,
     };
-    Some((forward * passes) as u64)
+    Some(all as u64)
 }
 
 /// Products and sums of an MLP's gradients: of each weight one product where its gradient is wanted, one through the

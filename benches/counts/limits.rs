@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// Bytes asked for, and bytes behind the cache, against the least, of the operations below.
+/// Bytes behind the cache against the least, of the operations below.
 pub const BYTES: f64 = 1.15;
 /// Bytes of the sectors that were touched against bytes asked for.
 pub const SECTORS: f64 = 1.05;
@@ -66,7 +66,12 @@ impl Judge {
         println!("\n{count} of {all} figures are outside their limits:");
         for (subject, j) in &outside {
             let Judged { all, outside, worst, at, limit } = j;
-            println!("  {subject}: {outside} of {all} above {limit}; the worst {worst:.2}, {at}");
+            match at.is_empty() {
+                true => println!("  {subject}: {worst:.2}, limit {limit}"),
+                false => println!(
+                    "  {subject}: {outside} of {all} above {limit}; the worst {worst:.2}, {at}"
+                ),
+            }
         }
         outside.is_empty()
     }

@@ -84,19 +84,27 @@ fn run(arguments: &Arguments) -> Result<bool> {
     operations::print_all(&all, &mut judge);
     sums.print();
     sums.print_launches();
-    let layouts = kernels::layouts(&device, &works)?;
+    let update = optimiser::update(&device)?;
+    let layouts = kernels::layouts(&device, &works, &update.launches)?;
     let taken = compiler::ask();
     if let Err(why) = &taken {
         println!("\nNothing from the compiler: {why}");
     }
-    let known = taken.as_ref().ok();
-    kernels::print(&all, &layouts, known.unwrap_or(&Default::default()), &mut judge);
+    let (taken, nothing) = (taken.as_ref().ok(), Default::default());
+    let subject = kernels::Subject {
+        all: &all,
+        update: &update,
+        layouts: &layouts,
+        taken: taken.unwrap_or(&nothing),
+    };
+    kernels::print(&subject, &mut judge);
     let subject = counters::Subject {
         device: &device,
         batch: arguments.batch,
         all: &all,
         sums: &sums,
-        taken: known,
+        update: &update,
+        taken,
     };
     counters::print(&subject, &mut judge)?;
     if arguments.model {

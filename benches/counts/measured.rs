@@ -91,7 +91,7 @@ pub struct Measured {
 
 /// Runs an operation on the machine, from an empty cache.
 pub fn measure(device: &Device, precision: Precision, work: Work) -> Result<Measured> {
-    let memory = Memory::new(device, precision, &work)?;
+    let mut memory = Memory::new(device, precision, &work)?;
     let backward = work.direction == Direction::Backward;
     if backward {
         memory.forward()?;
@@ -100,6 +100,7 @@ pub fn measure(device: &Device, precision: Precision, work: Work) -> Result<Meas
     counted::begin()?;
     if backward { memory.backward() } else { memory.forward() }?;
     device.synchronize()?;
+    memory.free_workspaces();
     let counted = counted::end()?;
     let useful = least::products(&work);
     let figures = Figures {

@@ -35,7 +35,7 @@ pub struct Memory<'a> {
     kept: Vec<Buffer>,
     dout: Buffer,
     gradients: Vec<Option<Buffer>>,
-    workspaces: [Buffer; 2],
+    workspaces: [Option<Buffer>; 2],
     tickets: Buffer,
     step: Buffer,
 }
@@ -73,7 +73,10 @@ impl<'a> Memory<'a> {
             kept: kept.iter().map(blank).collect::<Result<_>>()?,
             dout: filled(device, &reals(dout_len, format(out, precision)))?,
             gradients: work.inputs.iter().enumerate().map(gradient).collect::<Result<_>>()?,
-            workspaces: [device.allocate(need.forward)?, device.allocate(need.backward)?],
+            workspaces: [
+                Some(device.allocate(need.forward)?),
+                Some(device.allocate(need.backward)?),
+            ],
             tickets: device.zeros(TICKETS * size_of::<u32>())?,
             step: device.zeros(size_of::<u64>())?,
             work,
@@ -88,7 +91,7 @@ impl<'a> Memory<'a> {
             inputs: (0..self.inputs.len()).map(|i| self.input(i)).collect(),
             out: self.out.pointer(),
             kept: self.kept.iter().map(Buffer::pointer).collect(),
-            workspace: self.workspaces[0].pointer(),
+            workspace: self.workspace(0),
             tickets: self.tickets.pointer(),
             random: self.random(),
         })
@@ -111,10 +114,19 @@ impl<'a> Memory<'a> {
             kept: self.kept.iter().map(Buffer::pointer).collect(),
             dout: self.dout.pointer(),
             dinputs: self.gradients.iter().zip(&self.work.writes).map(gradient).collect(),
-            workspace: self.workspaces[1].pointer(),
+            workspace: self.workspace(1),
             tickets: self.tickets.pointer(),
             random: self.random(),
         })
+    }
+
+    /// Scratch memory lives for a pass only: the next operation writes over it.
+    pub fn free_workspaces(&mut self) {
+        self.workspaces = [None, None];
+    }
+
+    fn workspace(&self, i: usize) -> Pointer {
+        self.workspaces[i].as_ref().map_or(Pointer::NULL, Buffer::pointer)
     }
 
     fn input(&self, i: usize) -> CudaInput {

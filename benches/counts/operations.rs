@@ -12,16 +12,17 @@ use crate::table::Table;
 use crate::work::Direction;
 
 const RULES: &str = "\
-asked MB   bytes of global memory that lanes asked for
+asked MB   bytes of global memory that lanes asked for: what several blocks read counts for each, wherever it comes from
 /least     against the least (benches/counts/least.rs): inputs, kept tensors, output and gradients once
 sectors    bytes of the 32-byte sectors touched against bytes asked for
-L2 MB      bytes between memory and a simulated 50 MB cache that is empty before, what stays written in it included
+L2 MB      bytes between memory and a simulated 50 MB cache that is empty before, and what stays written in it of
+           tensors that the operation leaves (scratch memory is written over by the next one)
 /least     against the least
 shared     wavefronts of shared memory against those without bank conflicts
 Gop        operations of matrix products on tensor cores
 /useful    against the useful ones
 tensor %   operations on tensor cores among those and lanes' instructions on f32 numbers
-!          beyond the limit: bytes 1.15 (window attention, layer norm, linear, MLP, cross-entropy), sectors 1.05, shared 1.02
+!          beyond the limit: bytes behind L2 1.15 (window attention, layer norm, linear, MLP, cross-entropy), sectors 1.05, shared 1.02
            a kernel; figures of less than 64 KiB are not judged; += adds to gradients";
 
 const HEAD: [&str; 12] = [
@@ -45,7 +46,7 @@ fn cells(figures: &Figures, times: u64, judge: &mut Judge, name: &str, at: &str)
     let bytes = limit(limits::bytes(name));
     let mega = |bytes: u64| format!("{:.2}", bytes as f64 / 1e6);
     let of = |what: &str| format!("{name}, {what}");
-    let asked = judge.figure(&of("bytes asked for"), at, figures.asked(), bytes, 2);
+    let asked = format!("{:.2} ", figures.asked());
     let sectors = limit(Some(limits::SECTORS));
     let sectors = judge.figure(&of("sectors"), at, figures.sectors(), sectors, 3);
     let memory = judge.figure(&of("bytes behind L2"), at, figures.memory(), bytes, 2);

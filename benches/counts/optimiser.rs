@@ -1,25 +1,31 @@
-//! An update counted: bytes for each parameter.
+//! An update counted: what it costs a parameter.
 
+use crformer::cuda::arguments::Layout;
 use crformer::cuda::device::Device;
+use crformer::cuda::kernels::Kernel;
 use crformer::error::Result;
 use crformer::optim::adamw::{Decay, Rate, Update};
 use crformer::optim::cuda::{Memory, Optimiser, Trained};
 
-use crate::counted::{self, Counted};
+use crate::counted::{self, OfWork};
 
 /// Parameters that are updated to be counted: enough that what an update needs once does not show.
-const COUNT: usize = 1 << 20;
+pub const COUNT: usize = 1 << 20;
 
 /// AdamW with clipping, as a session with bf16 copies of its weights does it.
 pub const UPDATE: Update =
     Update { decay: Decay::Decoupled, betas: (0.9, 0.999), eps: 1e-8, step: 1, clip: 1.0 };
 pub const RATE: Rate = Rate { learning_rate: 1e-5, decay: 0.01 };
 
-/// Counts of one update, and how many parameters it changed.
-///
+/// An update of [`COUNT`] parameters.
+pub struct Counted {
+    pub of: OfWork,
+    pub launches: Vec<(Kernel, Layout)>,
+}
+
 /// # Errors
 /// The device failed.
-pub fn update(device: &Device) -> Result<(Counted, usize)> {
+pub fn update(device: &Device) -> Result<Counted> {
     let trained = [Trained { parameter: 0, gradient: 0, len: COUNT }];
     let mut optimiser = Optimiser::new(device, &trained, COUNT)?;
     let full = || device.zeros(COUNT * size_of::<f32>());
@@ -37,5 +43,8 @@ pub fn update(device: &Device) -> Result<(Counted, usize)> {
     counted::begin()?;
     optimiser.queue(device, &memory)?;
     device.synchronize()?;
-    Ok((counted::end()?.sum, COUNT))
+    let of = counted::end()?;
+    let capture = device.capture(|| optimiser.queue(device, &memory))?;
+    let launches = device.recorded(&capture)?.into_iter().flatten().collect();
+    Ok(Counted { of, launches })
 }

@@ -79,7 +79,8 @@ impl Work {
         words.join(" ")
     }
 
-    /// What decides how the operation runs. Numbers with fractions (rates, weights of losses) do not.
+    /// What decides how the operation runs. Numbers with fractions do not, but for the rate of a drop, of which one draw
+    /// stands for all.
     fn key(&self) -> String {
         let inputs: Vec<String> =
             self.inputs.iter().map(|i| format!("{}{}", i.of, i.parameter)).collect();

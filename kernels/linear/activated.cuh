@@ -33,6 +33,18 @@ template <typename Loader> struct ActivatedLoader : Loader {
   }
 };
 
+// Asks the second cache for the part of a matrix that a block will read when its tile is done, so that it does not wait
+// for memory then.
+template <typename Tile, typename T> __device__ inline void expect_tile(const T *matrix, int rows, int columns, TileAt at) {
+  constexpr int LINE = 128 / sizeof(T), LINES = (Tile::COLUMNS + LINE - 1) / LINE; // of a row
+#pragma unroll
+  for (int i = threadIdx.x; i < Tile::ROWS * LINES; i += Tile::THREADS) {
+    const int row = at.row + i / LINES, column = at.column + i % LINES * LINE;
+    if (row < rows && column < columns)
+      asm volatile("prefetch.global.L2 [%0];" ::"l"(matrix + static_cast<size_t>(row) * columns + column));
+  }
+}
+
 // Writes `scale` times a product as the gradient of what was before the activation.
 template <typename T> struct Differentiated {
   Gradient<T> gradient;

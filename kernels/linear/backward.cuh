@@ -33,6 +33,8 @@ template <typename T, Change CHANGE> struct Products {
     using Product = TileProduct<T, SIDE, Lies::BY_DEPTH, Lies::BY_OTHER>;
     const TilePart<Square<SIDE>> part(input_parts, rows, inputs, outputs, block, DEPTH_STEP<T>);
     const GemmTask &task = part.task;
+    if constexpr (CHANGE == Change::ACTIVATION)
+      if (input_parts.count == 1) expect_tile<Square<SIDE>>(inp, rows, inputs, {task.row, task.column});
     part.run([&](auto put) { Product::run(dpre_of<Product>(task, task.row, task.begin), second_of<Product>(weight, task), task, put); }, finish_input());
   }
 

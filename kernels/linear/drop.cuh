@@ -89,6 +89,8 @@ template <typename Loader> struct DroppedLoader : Loader {
   }
 
   __device__ void find_kept() {
+    kept = drop.kept ? ~0u : 0;
+    if (row >= drop.begin && row + Loader::LINES <= drop.end) return; // all of the same sample as before
     kept = 0;
 #pragma unroll 1
     for (int l = 0; l < Loader::LINES; l += Loader::BETWEEN)

@@ -5,8 +5,8 @@ use crate::cuda::arguments::{Layout, Pointer};
 use crate::cuda::kernels::Kernel;
 use crate::cuda::precision::Precision;
 
-/// What a block makes of a product, and what that takes, in clocks of a multiprocessor of an H200: modelled
-/// (operands at 24 bytes a clock from the second cache, parts at 64), good enough to choose by.
+/// What a block makes of a product, and what that takes, in clocks of a multiprocessor of an H200: modelled, good enough
+/// to choose by. The second cache serves 24 bytes a clock where all ask, 64 where few do.
 #[derive(Clone, Copy, Debug)]
 pub struct Tile {
     /// Which of the kernels that differ in tiles makes them.
@@ -19,9 +19,11 @@ pub struct Tile {
     step: usize,
     of_step: usize,
     of_step_alone: usize,
-    /// Writing the result, and reading it again as a part.
+    /// Writing the result.
     of_result: usize,
+    /// Writing a part or reading it, beside other blocks, and alone.
     of_part: usize,
+    of_part_alone: usize,
 }
 
 const LARGE_F32: Tile = Tile {
@@ -34,7 +36,8 @@ const LARGE_F32: Tile = Tile {
     of_step: 2300,
     of_step_alone: 2300,
     of_result: 3000,
-    of_part: 1100,
+    of_part: 2730,
+    of_part_alone: 1100,
 };
 /// With what kernels declare beside their operands it is more than a kernel has without asking.
 const LARGE: Tile = Tile {
@@ -47,7 +50,8 @@ const LARGE: Tile = Tile {
     of_step: 700,
     of_step_alone: 700,
     of_result: 2500,
-    of_part: 1100,
+    of_part: 2730,
+    of_part_alone: 1100,
 };
 const SMALL: Tile = Tile {
     kernel: 2,
@@ -59,7 +63,8 @@ const SMALL: Tile = Tile {
     of_step: 350,
     of_step_alone: 450,
     of_result: 700,
-    of_part: 280,
+    of_part: 680,
+    of_part_alone: 280,
 };
 
 /// Rows of an MLP with all their outputs, of at most 128 inputs and outputs: the depth is what is hidden, of which a
@@ -74,7 +79,8 @@ const MLP: Tile = Tile {
     of_step: 1400,
     of_step_alone: 1400,
     of_result: 4000,
-    of_part: 1100,
+    of_part: 2730,
+    of_part_alone: 1100,
 };
 /// The same for at most 256.
 const WIDE_MLP: Tile = Tile {
@@ -85,7 +91,8 @@ const WIDE_MLP: Tile = Tile {
     of_step: 2800,
     of_step_alone: 2800,
     of_result: 7000,
-    of_part: 2200,
+    of_part: 5460,
+    of_part_alone: 2200,
     ..MLP
 };
 
@@ -168,14 +175,15 @@ impl Divided {
         parts.take_while(|&left| left > 1)
     }
 
-    /// Clocks of all blocks together.
+    /// Clocks of all blocks together; each part is written and read.
     fn work(&self) -> usize {
-        self.blocks() * (self.steps_of_block() * self.tile.of_step + self.around())
+        let of_parts = if self.parts > 1 { 2 * self.tile.of_part } else { 0 };
+        self.blocks() * (self.steps_of_block() * self.tile.of_step + self.around() + of_parts)
     }
 
     /// Clocks until a tile is finished.
     pub fn latency(&self) -> usize {
-        let add = |left: usize| OF_MEETING + left.min(FAN) * self.tile.of_part;
+        let add = |left: usize| OF_MEETING + (1 + left.min(FAN)) * self.tile.of_part_alone;
         let summed: usize = self.meetings().map(add).sum();
         self.steps_of_block() * self.tile.of_step_alone + self.around() + summed
     }

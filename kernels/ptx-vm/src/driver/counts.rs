@@ -179,7 +179,7 @@ impl Counted {
     }
 }
 
-/// All kernels as one JSON object, with the written sectors that are still in the cache and how many calls gave work.
+/// All kernels as one JSON object, with the written sectors of live memory that are still in the cache and how many calls gave work.
 pub fn to_json(all: &[Counted], sectors_in_cache: u64, calls: u64) -> String {
     let kernels: Vec<String> = all.iter().map(Counted::to_json).collect();
     let kernels = kernels.join(",");

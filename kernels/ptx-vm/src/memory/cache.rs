@@ -77,10 +77,14 @@ impl Cache {
         (u64::from(read.count_ones()), written)
     }
 
-    /// Sectors that were written and have not gone to DRAM.
-    pub fn dirty(&self) -> u64 {
+    /// Sectors that were written and have not gone to DRAM, of lines at addresses that are `wanted`.
+    pub fn dirty(&self, wanted: impl Fn(u64) -> bool) -> u64 {
         let slices = self.slices.iter().map(|s| s.lock().unwrap_or_else(PoisonError::into_inner));
-        let of = |line: &Line| u64::from(line.dirty.count_ones());
+        let of = |line: &Line| match line.dirty {
+            0 => 0,
+            dirty if wanted(line.tag * LINE) => u64::from(dirty.count_ones()),
+            _ => 0,
+        };
         slices.map(|slice| slice.lines.iter().map(of).sum::<u64>()).sum()
     }
 

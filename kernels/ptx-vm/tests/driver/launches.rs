@@ -179,7 +179,7 @@ fn counts_of_launches() {
     let mut json = vec![0u8; 1 << 16];
     // SAFETY: that many bytes.
     let length = ptxvm_counts(unsafe { Out::new(json.as_mut_ptr()) }, json.len());
-    let json = String::from_utf8(json[..length].to_vec()).expect("UTF-8");
+    let text = String::from_utf8(json[..length].to_vec()).expect("UTF-8");
     for part in [
         "{\"kernels\":[{\"kernel\":\"add_one\",\"launches\":2,",
         "\"loads\":{\"requests\":2,\"bytes\":192,\"sectors\":6}",
@@ -187,12 +187,16 @@ fn counts_of_launches() {
         "\"text\":\"ld.global.u32 \\t%r2, [%rd3];\"",
         "\"sectors_in_cache\":4,\"calls\":2}",
     ] {
-        assert!(json.contains(part), "{part} is not in {json}");
+        assert!(text.contains(part), "{part} is not in {text}");
     }
     assert_eq!(ptxvm_counts(null(), 0), length);
     ok(ptxvm_reset_counts());
     let nothing = "{\"kernels\":[],\"sectors_in_cache\":4,\"calls\":0}";
     assert_eq!(ptxvm_counts(null(), 0), nothing.len());
+    ok(cuMemFree_v2(data));
+    let freed = "{\"kernels\":[],\"sectors_in_cache\":0,\"calls\":0}";
+    let length = ptxvm_counts(unsafe { Out::new(json.as_mut_ptr()) }, json.len());
+    assert_eq!(std::str::from_utf8(&json[..length]), Ok(freed));
 }
 
 #[test]

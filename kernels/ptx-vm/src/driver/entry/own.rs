@@ -41,7 +41,9 @@ pub extern "C" fn ptxvm_options(text: Name) -> Status {
 #[unsafe(no_mangle)]
 pub extern "C" fn ptxvm_counts(json: Out<u8>, room: usize) -> usize {
     let Ok(machine) = machine() else { return give("", json, room) };
-    let left = machine.settings().options.cache.map_or(0, |cache| cache.dirty());
+    // What lay in memory that has been freed since is nobody's any more.
+    let lives = |address| machine.memory.allocation(address).is_ok();
+    let left = machine.settings().options.cache.map_or(0, |cache| cache.dirty(lives));
     let calls = machine.lock().calls;
     let text = to_json(&machine.counted(), left, calls);
     give(&text, json, room)
