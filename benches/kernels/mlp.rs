@@ -26,19 +26,11 @@ pub fn bench(c: &mut Criterion) {
     ];
     for batch in run::batches() {
         for (rows, channels, hidden, activation, norm, drop) in mlps {
-            let extents: [&[usize]; 5] = [
-                &[batch, rows, channels],
-                &[hidden, channels],
-                &[hidden],
-                &[channels, hidden],
-                &[channels],
-            ];
-            let of_norm = norm.map(|_: f64| [&[channels][..]; 2]).into_iter().flatten();
-            let inputs: Vec<TensorType> = extents
-                .into_iter()
-                .chain(of_norm)
-                .map(|extents| TensorType::activation(Shape::new(extents)))
-                .collect();
+            let of = |extents: &[usize]| TensorType::activation(Shape::new(extents));
+            let first = [of(&[batch, rows, channels]), of(&[hidden, channels]), of(&[hidden])];
+            let second = [of(&[channels, hidden]), of(&[channels])];
+            let of_norm = vec![of(&[channels]); if norm.is_some() { 2 } else { 0 }];
+            let inputs: Vec<TensorType> = first.into_iter().chain(second).chain(of_norm).collect();
             for keep_hidden in [true, false] {
                 let residual = Residual::Inp;
                 let op = Mlp { norm, activation, residual, drop, keep_hidden, packed: false };
