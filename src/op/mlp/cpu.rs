@@ -3,7 +3,7 @@
 use super::{Mlp, Residual, Sizes};
 use crate::cpu::activation::Activation;
 use crate::cpu::linear::{After, Gradients, Layer, Norm, activate};
-use crate::cpu::norm::{Statistics, StatisticsMut};
+use crate::cpu::norm::{Statistics, StatisticsMut, Wanted};
 use crate::cpu::rows;
 use crate::op::contract::{Backward, Forward, Inputs, OnCpu};
 use crate::scalar::Scalar;
@@ -40,53 +40,21 @@ impl<S: Scalar> OnCpu<S> for Mlp {
 
     fn backward(&self, mut pass: Backward<'_, S>) {
         let sizes = Sizes::of(&pass.inputs.types);
-        // forward: out = residual + drop(hidden weight2^T + bias2)
-        let mut dinp = pass.wanted(Some(0));
-        match (self.residual, &mut dinp) {
-            (Residual::Inp, Some((dinp, write))) => {
-                rows::write_all(dinp, *write, pass.dout);
-                *write = Write::Add;
-            }
-            _ => {
-                if let Some((dresidual, write)) = pass.wanted(self.residual_input()) {
-                    rows::write_all(dresidual, write, pass.dout);
-                }
-            }
-        }
+        let dinp = self.backward_residual(&mut pass);
         let [of_drop, of_pre, of_hidden, _] = self.backward_workspace(&sizes);
         let (d, rest) = std::mem::take(&mut pass.workspace).split_at_mut(of_drop);
         let (pre, rest) = rest.split_at_mut(of_pre);
         let (hidden, layers) = rest.split_at_mut(of_hidden);
-        let d: &[S] = match &self.drop {
-            Some(drop) => {
-                drop.apply(d, pass.dout, sizes.samples, pass.random);
-                d
-            }
-            None => pass.dout,
-        };
-        let pre: &[S] = match self.keep_hidden {
-            true => pass.kept[self.norms()],
-            false => {
-                self.make_pre(&pass.inputs, &sizes, pre, layers);
-                pre
-            }
-        };
-        self.backward_second(&mut pass, &sizes, (d, pre), hidden, layers);
-        // forward: hidden = activation(pre), pre = n weight1^T + bias1
-        let norm = self.norm_input();
-        let gradients = Gradients {
-            inp: dinp,
-            weight: pass.wanted(Some(1)),
-            norm: [norm, norm.map(|i| i + 1)].map(|i| pass.wanted(i)),
-            bias: pass.wanted(Some(2)),
-        };
-        if gradients.any() {
-            let dpre = hidden;
-            let second = self.second(&pass.inputs, &sizes, &[]);
-            second.backward_through(d, self.activation, pre, dpre);
-            let kept = norm.map(|_| Statistics { mean: pass.kept[0], rstd: pass.kept[1] });
-            self.first(&pass.inputs, &sizes).backward(dpre, kept, gradients, layers);
+        if let Some(drop) = &self.drop {
+            drop.apply(d, pass.dout, sizes.samples, pass.random);
         }
+        let d: &[S] = if self.drop.is_some() { d } else { pass.dout };
+        if !self.keep_hidden {
+            self.make_pre(&pass.inputs, &sizes, pre, layers);
+        }
+        let pre: &[S] = if self.keep_hidden { pass.kept[self.norms()] } else { pre };
+        self.backward_second(&mut pass, &sizes, (d, pre), hidden, layers);
+        self.backward_first(pass, &sizes, (d, pre), dinp, hidden, layers);
     }
 }
 
@@ -125,6 +93,20 @@ impl Mlp {
         }
     }
 
+    /// The residual's gradient. Where `inp` is the residual its gradient is added to from here on.
+    fn backward_residual<'a, S: Scalar>(&self, pass: &mut Backward<'a, S>) -> Wanted<'a, S> {
+        // forward: out = residual + drop(hidden weight2^T + bias2)
+        let mut dinp = pass.wanted(Some(0));
+        if let (Residual::Inp, Some((dinp, write))) = (self.residual, &mut dinp) {
+            rows::write_all(dinp, *write, pass.dout);
+            *write = Write::Add;
+        }
+        if let Some((dresidual, write)) = pass.wanted(self.residual_input()) {
+            rows::write_all(dresidual, write, pass.dout);
+        }
+        dinp
+    }
+
     /// `pre` as forward made it, bit by bit.
     fn make_pre<S: Scalar>(
         &self,
@@ -154,5 +136,31 @@ impl Mlp {
         }
         let gradients = Gradients { inp: None, weight, norm: [None, None], bias };
         self.second(&pass.inputs, sizes, hidden).backward(d, None, gradients, workspace);
+    }
+
+    /// The gradients of all that is before the second layer; `dpre` is scratch memory.
+    fn backward_first<S: Scalar>(
+        &self,
+        mut pass: Backward<'_, S>,
+        sizes: &Sizes,
+        (d, pre): (&[S], &[S]),
+        dinp: Wanted<'_, S>,
+        dpre: &mut [S],
+        workspace: &mut [S],
+    ) {
+        let norm = self.norm_input();
+        let gradients = Gradients {
+            inp: dinp,
+            weight: pass.wanted(Some(1)),
+            norm: [norm, norm.map(|i| i + 1)].map(|i| pass.wanted(i)),
+            bias: pass.wanted(Some(2)),
+        };
+        if gradients.any() {
+            // forward: hidden = activation(pre), pre = n weight1^T + bias1
+            let second = self.second(&pass.inputs, sizes, &[]);
+            second.backward_through(d, self.activation, pre, dpre);
+            let kept = norm.map(|_| Statistics { mean: pass.kept[0], rstd: pass.kept[1] });
+            self.first(&pass.inputs, sizes).backward(dpre, kept, gradients, workspace);
+        }
     }
 }

@@ -44,14 +44,7 @@ impl Mlp {
             }
         };
         let (dinp, dresidual) = self.gradients_of_sum(pass);
-        let norm = self.norm_input();
-        let of_first = Gradients {
-            inp: dinp,
-            weight: pass.wanted(Some(1)),
-            norm: [norm, norm.map(|i| i + 1)].map(|i| pass.wanted(i)),
-            bias: pass.wanted(Some(2)),
-            residual: None,
-        };
+        let of_first = self.gradients_of_first(pass, dinp);
         let of_second = Gradients {
             inp: of_first.any().then_some((dpre, Write::Set)),
             weight: pass.wanted(Some(3)),
@@ -76,12 +69,26 @@ impl Mlp {
             dout: dpre,
             inp: pass.inputs[0].working,
             norm: self.norm_parameters(&pass.inputs),
-            statistics: norm.map_or([Pointer::NULL; 2], |_| [pass.kept[0], pass.kept[1]]),
+            statistics: match self.norm {
+                Some(_) => [pass.kept[0], pass.kept[1]],
+                None => [Pointer::NULL; 2],
+            },
             weight: pass.inputs[1].working,
             gradients: of_first,
             ..second
         };
         self.layer_of_pre(&sizes, pass.precision).queue_backward(pass.device, &first)
+    }
+
+    fn gradients_of_first(&self, pass: &CudaBackward<'_>, dinp: Wanted) -> Gradients {
+        let norm = self.norm_input();
+        Gradients {
+            inp: dinp,
+            weight: pass.wanted(Some(1)),
+            norm: [norm, norm.map(|i| i + 1)].map(|i| pass.wanted(i)),
+            bias: pass.wanted(Some(2)),
+            residual: None,
+        }
     }
 
     /// `pre` once more.
