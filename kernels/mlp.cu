@@ -2,8 +2,9 @@
 //
 // Forward is one launch for up to 256 inputs and outputs. A block has 128 rows, whose norm lies in registers, and goes
 // through the hidden units 32 at a time: the first product's sums, activated, are the second one's operand without ever
-// leaving their registers. Of the narrower one two blocks of 4 warps go on a multiprocessor, and what a warp loads of
-// the weights serves 32 rows; the wider one has 8 warps of 16 rows, and a multiprocessor to itself.
+// leaving their registers. Two blocks of the narrower kernel go on a multiprocessor, one of the wider: where rows are few,
+// blocks share the hidden units. Backward begins with one launch that applies the activation to what is kept of the
+// hidden units wherever it is read; the first layer's share is that of a linear layer.
 // Limits of forward: up to 128 or 256 inputs and outputs, as which it multiplies fewer; rows and hidden units from 1 to
 // 2^30; any alignment.
 

@@ -11,7 +11,8 @@ template <typename Loader> struct ActivatedLoader : Loader {
   using T = typename Loader::Number;
   int activation;
 
-  __device__ ActivatedLoader(const Loader &loader, int activation_) : Loader(loader), activation(activation_) {}
+  __device__ ActivatedLoader(const Loader &loader, int activation_)
+      : Loader(loader), activation(activation_) {}
 
   template <typename Step> __device__ void arrived(Step *to, int) const {
     if (activation == GELU)
@@ -35,7 +36,8 @@ template <typename Loader> struct ActivatedLoader : Loader {
 
 // Asks the second cache for the part of a matrix that a block will read when its tile is done, so that it does not wait
 // for memory then.
-template <typename Tile, typename T> __device__ inline void expect_tile(const T *matrix, int rows, int columns, TileAt at) {
+template <typename Tile, typename T>
+__device__ inline void expect_tile(const T *matrix, int rows, int columns, TileAt at) {
   constexpr int LINE = 128 / sizeof(T), LINES = (Tile::COLUMNS + LINE - 1) / LINE; // of a row
 #pragma unroll
   for (int i = threadIdx.x; i < Tile::ROWS * LINES; i += Tile::THREADS) {
@@ -55,7 +57,8 @@ template <typename T> struct Differentiated {
   __device__ void operator()(int row, int column, float (&values)[FOUR]) const {
     const int columns = gradient.columns, count = min(columns - column, FOUR);
     float saved[FOUR];
-    load_four(pre + static_cast<size_t>(row) * columns + column, count, count == FOUR && aligned<FOUR>(pre, columns), saved);
+    load_four(pre + static_cast<size_t>(row) * columns + column, count,
+              count == FOUR && aligned<FOUR>(pre, columns), saved);
 #pragma unroll
     for (int i = 0; i < FOUR; ++i) values[i] = differentiate<T>(values[i] * scale, saved[i], activation);
     gradient(row, column, values);

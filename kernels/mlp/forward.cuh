@@ -21,13 +21,15 @@ __device__ inline void store_shared(unsigned at, float first, float second) {
   asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(at), "f"(first), "f"(second) : "memory");
 }
 
+// One block's part of the sums; `task` has the hidden units as its depth.
 template <typename Shape> struct MlpBlock {
-  static constexpr int ROW_TILES = Shape::ROW_TILES, DEPTHS = Shape::CHANNELS / 16,
-                       COLUMN_TILES = Shape::CHANNELS / 8;
+  static constexpr int ROW_TILES = Shape::ROW_TILES; // of 16 rows
+  static constexpr int DEPTHS = Shape::CHANNELS / 16, COLUMN_TILES = Shape::CHANNELS / 8;
   const MlpInput &of;
   const Pre &pre;
-  const GemmTask &task;                  // its depth are the hidden units
-  unsigned inputs[DEPTHS][ROW_TILES][4]; // of this warp's rows
+  const GemmTask &task;
+  // This thread's share of its warp's rows.
+  unsigned inputs[DEPTHS][ROW_TILES][4];
   float sums[ROW_TILES][COLUMN_TILES][4];
 
   __device__ MlpBlock(const MlpInput &of_, const Pre &pre_, const GemmTask &task_)
@@ -58,8 +60,8 @@ template <typename Shape> struct MlpBlock {
 
   // Makes the statistics of the rows, which lie in shared memory then, as the parameters do.
   __device__ void prepare_norm(bool leave) const {
-    float *const statistics = Shape::floats(Shape::STATISTICS_AT), *const parameters =
-                                                                       Shape::floats(Shape::NORM_AT);
+    float *const statistics = Shape::floats(Shape::STATISTICS_AT);
+    float *const parameters = Shape::floats(Shape::NORM_AT);
     for (int i = threadIdx.x; i < Shape::CHANNELS; i += Shape::THREADS) {
       parameters[i] = i < of.inputs ? of.norm.weight[i] : 0.0f;
       parameters[Shape::CHANNELS + i] = i < of.inputs ? of.norm.bias[i] : 0.0f;
@@ -95,8 +97,8 @@ template <typename Shape> struct MlpBlock {
   // forward: n = (inp - mean) rstd weight + bias
   __device__ void normalize() {
     const int lane = threadIdx.x % WARP;
-    const float *const weight = Shape::floats(Shape::NORM_AT) + lane % 4 * 2, *const bias =
-                                                                                  weight + Shape::CHANNELS;
+    const float *const weight = Shape::floats(Shape::NORM_AT) + lane % 4 * 2;
+    const float *const bias = weight + Shape::CHANNELS;
     const float *const means = Shape::floats(Shape::STATISTICS_AT) + Shape::warp_row() + lane / 4;
 #pragma unroll
     for (int i = 0; i < ROW_TILES; ++i)
@@ -118,25 +120,38 @@ template <typename Shape> struct MlpBlock {
       }
   }
 
-  // Some of that step's hidden units.
+  // One group of a step's hidden units.
   __device__ void add_group(int step, int group) {
-    using FirstPlace = typename Shape::FirstWeights::Place;
-    const int lane = threadIdx.x % WARP, line = group * Shape::GROUP, slot = step % HIDDEN_STAGES;
+    const int line = group * Shape::GROUP, slot = step % HIDDEN_STAGES;
     const unsigned weights = shared_address(block_memory()) + slot * Shape::STEP_BYTES;
     Hidden<Shape> hidden(Shape::floats(Shape::BIASES_AT) + slot * HIDDEN_STEP + line);
-    const unsigned at = weights + FirstPlace::offset(line + lane / 16 * 8 + lane % 8, lane / 8 % 2);
+    make_hidden(hidden, weights, line);
+    if (pre.to != nullptr)
+      hidden.put(pre, task.row + Shape::warp_row(), task.begin + step * HIDDEN_STEP + line);
+    hidden.activate(of.activation);
+    add_hidden(hidden, weights + Shape::WEIGHTS, line);
+  }
+
+  // The first product, with the lines of the weights from `line` on.
+  __device__ void make_hidden(Hidden<Shape> &hidden, unsigned weights, int line) const {
+    using Place = typename Shape::FirstWeights::Place;
+    const int lane = threadIdx.x % WARP;
+    const unsigned at = weights + Place::offset(line + lane / 16 * 8 + lane % 8, lane / 8 % 2);
 #pragma unroll
     for (int d = 0; d < DEPTHS; ++d)
 #pragma unroll
       for (int p = 0; p < Hidden<Shape>::PAIRS; ++p) {
         unsigned b[4];
-        load_matrices<false>(b, (at ^ d % 4 * 32) + d / 4 * 128 + p * 16 * FirstPlace::LINE_BYTES);
+        load_matrices<false>(b, (at ^ d % 4 * 32) + d / 4 * 128 + p * 16 * Place::LINE_BYTES);
         hidden.add(inputs[d], p, b);
       }
-    if (pre.to != nullptr)
-      hidden.put(pre, task.row + Shape::warp_row(), task.begin + step * HIDDEN_STEP + line);
-    hidden.activate(of.activation);
-    const unsigned from = weights + Shape::WEIGHTS + gemm_bf16::second_at<Shape::CHANNELS, Lies::BY_DEPTH>(0);
+  }
+
+  // The second, with the columns of the weights from `column` on.
+  __device__ void add_hidden(const Hidden<Shape> &hidden, unsigned weights, int column) {
+    constexpr int SIDE = Shape::CHANNELS;
+    const unsigned at =
+        weights + gemm_bf16::second_at<SIDE, Lies::BY_DEPTH>(0) ^ column / gemm_bf16::CHUNK * 16;
 #pragma unroll
     for (int p = 0; p < Hidden<Shape>::PAIRS; ++p) {
       unsigned a[ROW_TILES][4];
@@ -144,7 +159,7 @@ template <typename Shape> struct MlpBlock {
 #pragma unroll
       for (int j = 0; j < COLUMN_TILES / 2; ++j) {
         unsigned b[4];
-        gemm_bf16::load_fragment<Shape::CHANNELS, Lies::BY_DEPTH>(b, from ^ line * 2, j, p * 16);
+        gemm_bf16::load_fragment<SIDE, Lies::BY_DEPTH>(b, at, j, p * 16);
 #pragma unroll
         for (int i = 0; i < ROW_TILES; ++i) {
           multiply_add(sums[i][j * 2], a[i], b[0], b[1]);
@@ -177,8 +192,8 @@ template <typename Shape> struct MlpBlock {
     clear_sums();
 #pragma unroll 1
     for (int step = 0; step < steps; ++step) {
-      copy_wait<HIDDEN_STAGES - 2>(),
-          __syncthreads(); // its weights have come, and nobody uses those before them
+      copy_wait<HIDDEN_STAGES - 2>(); // its weights have come, for this thread
+      __syncthreads();                // for all, and nobody uses those before them any more
       if (step + HIDDEN_STAGES - 1 < steps) bring(step + HIDDEN_STAGES - 1);
       copy_commit();
       if (task.row + Shape::warp_row() < of.rows)
@@ -205,6 +220,7 @@ template <typename Shape> struct MlpBlock {
   }
 };
 
+// Up to CHANNELS inputs and outputs.
 template <int CHANNELS>
 __device__ inline void mlp_forward(const MlpInput &of, const Pre &pre, const Parts &parts,
                                    const Epilogue<bf16> &epilogue) {

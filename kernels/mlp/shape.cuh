@@ -9,9 +9,10 @@ constexpr int MLP_ROWS = 128;
 constexpr int HIDDEN_STEP = gemm_bf16::STEP;
 constexpr int HIDDEN_STAGES = 3;
 
-// For up to CHANNELS inputs and outputs. A warp has all channels of its rows, so that what the first product leaves
-// in registers is an operand of the second as it lies there; its sums take 128 registers of a thread, its rows of the
-// input 64 more.
+// For up to CHANNELS inputs and outputs. A warp has all channels of its rows, so that what the first product leaves in
+// registers is an operand of the second as it lies there; its sums take 128 registers of a thread, its rows of the input
+// 64 more. What a warp loads of the weights serves two products of 16 rows with 128 channels, and one with 256, where
+// shared memory bounds the kernel: four clocks of it for two multiply_add.
 template <int CHANNELS_> struct MlpShape {
   static constexpr int CHANNELS = CHANNELS_;
   static constexpr int ROW_TILES = 256 / CHANNELS, WARP_HEIGHT = 16 * ROW_TILES; // rows of a warp
