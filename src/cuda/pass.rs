@@ -16,7 +16,7 @@ pub struct CudaRandom {
 
 /// What a kernel drops.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct CudaDrop {
+pub struct CudaDropout {
     /// One draw for each sample instead of one for each number.
     pub per_sample: bool,
     /// What the upper 24 bits of a word have to be at least to keep what it decides over.
@@ -25,7 +25,7 @@ pub struct CudaDrop {
     pub scale: f32,
 }
 
-impl CudaDrop {
+impl CudaDropout {
     /// Of a share of `rate`.
     pub fn new(per_sample: bool, least_word: u32, rate: f64) -> Self {
         Self { per_sample, least: least_word as usize, scale: (1.0 / (1.0 - rate)) as f32 }
@@ -35,7 +35,7 @@ impl CudaDrop {
 impl Arguments {
     /// What a kernel has to know to drop, or not to: 1 for numbers, 2 for samples of so many rows, 0 for nothing.
     #[must_use]
-    pub fn drop(self, drop: Option<CudaDrop>, sample_rows: usize, random: CudaRandom) -> Self {
+    pub fn drop(self, drop: Option<CudaDropout>, sample_rows: usize, random: CudaRandom) -> Self {
         let what = drop.map_or(0, |drop| if drop.per_sample { 2 } else { 1 });
         self.count(what)
             .count(sample_rows)

@@ -14,7 +14,7 @@ use self::division::{Divided, Product, divide};
 use super::arguments::{Arguments, Pointer};
 use super::device::Device;
 use super::kernels::Kernel;
-use super::pass::{CudaDrop, CudaRandom, TICKETS};
+use super::pass::{CudaDropout, CudaRandom, TICKETS};
 use super::precision::Precision;
 use crate::error::Result;
 
@@ -38,7 +38,7 @@ pub struct Layer {
     pub norm: Option<f64>,
     /// By its number.
     pub activation: usize,
-    pub drop: Option<CudaDrop>,
+    pub drop: Option<CudaDropout>,
     /// Backward: what is given as the input is what this activation gets, of which the layer reads what comes out, and
     /// the input's gradient is that of what it gets. Without a norm, and without an activation behind the product.
     pub input_of: Option<usize>,

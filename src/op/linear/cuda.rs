@@ -6,7 +6,7 @@ use super::Linear;
 use crate::cpu::activation::Activation;
 use crate::cuda::arguments::Pointer;
 use crate::cuda::linear::{Backward, Forward, Gradients, Layer};
-use crate::cuda::pass::CudaDrop;
+use crate::cuda::pass::CudaDropout;
 use crate::cuda::precision::Precision;
 use crate::error::{Error, Result};
 use crate::op::contract::{MAX_INPUTS, TensorType};
@@ -86,7 +86,7 @@ impl Linear {
             outputs: weight.extents()[0],
             norm: self.norm,
             activation: self.activation.number(),
-            drop: self.drop.map(|d| CudaDrop::new(d.per_sample, d.least_word(), d.rate)),
+            drop: self.drop.map(|d| CudaDropout::new(d.per_sample, d.least_word(), d.rate)),
             input_of: None,
         }
     }

@@ -10,7 +10,7 @@ use super::{Mlp, Residual, Sizes};
 use crate::cuda::arguments::Pointer;
 use crate::cuda::linear::division::Scratch;
 use crate::cuda::linear::{Layer, NO_ACTIVATION};
-use crate::cuda::pass::CudaDrop;
+use crate::cuda::pass::CudaDropout;
 use crate::cuda::precision::Precision;
 use crate::error::{Error, Result};
 use crate::op::contract::{MAX_INPUTS, TensorType};
@@ -66,7 +66,7 @@ impl Mlp {
             outputs: sizes.outputs,
             norm: None,
             activation: NO_ACTIVATION,
-            drop: self.drop.map(|d| CudaDrop::new(d.per_sample, d.least_word(), d.rate)),
+            drop: self.drop.map(|d| CudaDropout::new(d.per_sample, d.least_word(), d.rate)),
             input_of: Some(self.activation.number()),
             ..self.first_layer(sizes, precision)
         }
