@@ -20,6 +20,7 @@ use crformer::op::image_patches::ImagePatches;
 use crformer::op::layer_norm::LayerNorm;
 use crformer::op::linear::Linear;
 use crformer::op::masked_mean::MaskedMean;
+use crformer::op::mlp::{Mlp, Residual};
 use crformer::op::mse::Mse;
 use crformer::op::patch_merging::PatchMerging;
 use crformer::op::resize::Resize;
@@ -71,6 +72,21 @@ impl Builder {
         self.add(Linear { activation, bias: true, ..Linear::default() }, &inputs)
     }
 
+    fn mlp(&mut self, inp: TensorId, keep_hidden: bool) -> Result<TensorId> {
+        let (weight1, bias1) = (self.parameter([HIDDEN, CHANNELS])?, self.parameter([HIDDEN])?);
+        let (weight2, bias2) = (self.parameter([CHANNELS, HIDDEN])?, self.parameter([CHANNELS])?);
+        let norm = [self.parameter([CHANNELS])?, self.parameter([CHANNELS])?];
+        let op = Mlp {
+            norm: Some(1e-5),
+            activation: Activation::Gelu,
+            residual: Residual::Inp,
+            drop: Some(Dropout { rate: 0.1, per_sample: keep_hidden }),
+            keep_hidden,
+            packed: false,
+        };
+        self.add(op, &[inp, weight1, bias1, weight2, bias2, norm[0], norm[1]])
+    }
+
     fn loss(mut self, a: TensorId, b: TensorId) -> Result<(Graph, TensorId)> {
         let mask = self.0.input("mask", TensorType::index([2, 7]))?;
         let a = self.add(MaskedMean { masked: true }, &[a, mask])?;
@@ -101,7 +117,7 @@ fn plain_loops() -> Result<(Graph, TensorId)> {
     b.loss(placed, scaled)
 }
 
-/// Linear layers with every prologue and epilogue.
+/// Linear layers with every prologue and epilogue, and two as one operation.
 fn linear_layers() -> Result<(Graph, TensorId)> {
     let mut b = Builder(Graph::new());
     let x = b.0.input("x", TensorType::activation([2, ROWS, CHANNELS]))?;
@@ -117,6 +133,9 @@ fn linear_layers() -> Result<(Graph, TensorId)> {
         let drop = Some(Dropout { rate: 0.1, per_sample });
         let inputs = [last, weight, norm[0], norm[1], bias, normal];
         last = b.add(Linear { norm: Some(1e-5), drop, ..op.clone() }, &inputs)?;
+    }
+    for keep_hidden in [true, false] {
+        last = b.mlp(last, keep_hidden)?;
     }
     b.loss(last, normal)
 }

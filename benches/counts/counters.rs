@@ -10,6 +10,7 @@ use crformer::graph::plan::{Content, Widths};
 use crformer::graph::{Plan, Reverse};
 use crformer::model::Build;
 use crformer::op::Op;
+use crformer::op::mlp::Mlp;
 
 use crate::compiler::{self, AllTaken};
 use crate::counted::{Counted, SECTOR};
@@ -122,7 +123,7 @@ fn bytes(counters: &mut Counters<'_>, sums: &Sums, batch: usize) {
 
 fn sectors(counters: &mut Counters<'_>, sums: &Sums, update: &Counted) {
     let groups: [(&str, &[&str], f64); 5] = [
-        ("products (linear, conv)", &["linear", "conv"], 1.0),
+        ("products (linear, MLP, conv)", &["linear", "mlp", "conv"], 1.0),
         ("attention", &["self_attention", "cross_attention"], 1.0),
         ("layer norm", &["layer_norm"], 1.0),
         ("window attention, patch merging", &["window_attention", "patch_merging"], 1.02),
@@ -176,25 +177,26 @@ fn scores(counters: &mut Counters<'_>, all: &[Measured]) {
     counters.add(&format!("{name}, backward"), of(Direction::Backward, float), Some(13.0), 2);
 }
 
-/// A linear layer with GELU against the same without.
+/// An MLP with GELU against the same without an activation.
 fn gelu(counters: &mut Counters<'_>, subject: &Subject<'_>) -> Result<()> {
     for (name, direction, limit) in
         [("GELU", Direction::Forward, 12.0), ("GELU'", Direction::Backward, 18.0)]
     {
         let with_gelu = |m: &&Measured| {
-            let gelu = matches!(&m.work.op, Op::Linear(op) if op.activation == Activation::Gelu);
+            let gelu = matches!(&m.work.op, Op::Mlp(op) if op.activation == Activation::Gelu);
             gelu && m.work.direction == direction
         };
         let name = format!("{name}, f32 instructions a number");
         let chosen = subject.all.iter().filter(with_gelu).max_by_key(|m| m.work.times);
-        let Some((measured, Op::Linear(op))) = chosen.map(|m| (m, &m.work.op)) else {
-            counters.blank(&name, "no linear layer with it", &format!("<= {limit}"));
+        let Some((measured, Op::Mlp(op))) = chosen.map(|m| (m, &m.work.op)) else {
+            counters.blank(&name, "no MLP with it", &format!("<= {limit}"));
             continue;
         };
-        let plain = crformer::op::linear::Linear { activation: Activation::None, ..op.clone() };
+        let plain = Mlp { activation: Activation::None, ..op.clone() };
         let signature = Op::from(plain.clone()).operation().signature(&measured.work.types())?;
         let work = Work { op: plain.into(), signature, ..measured.work.clone() };
-        let numbers = work.signature.out.shape.len() as f64;
+        let hidden = work.inputs[1].of.shape.extents()[0];
+        let numbers = (work.inputs[0].of.shape.rows() * hidden) as f64;
         let plain = measure(subject.device, Precision::Bf16, work)?.figures.counted;
         let float = |c: &Counted| (c.float + c.approximate) as f64;
         let value = (float(&measured.figures.counted) - float(&plain)) / numbers;

@@ -7,7 +7,7 @@
 //!
 //! Useful operations of matrix products: a multiplication and an addition are two. An attention's forward pass makes two
 //! products, its backward pass five: no schedule keeps the scores. Queries are the real ones, keys all of a window: a kernel
-//! that leaves out what a shifted window masks does less than that.
+//! that leaves out what a shifted window masks does less than that. What an MLP makes again is not useful.
 
 use crformer::cuda::precision::Precision;
 use crformer::op::Op;
@@ -57,6 +57,7 @@ pub fn products(work: &Work) -> Option<u64> {
             let outputs = work.signature.out.shape.channels();
             2 * inp.len() * outputs
         }
+        Op::Mlp(_) => 2 * inp.rows() * (second?.len() + shape(3)?.len()),
         Op::Conv(_) => 2 * inp.rows() * second?.len(),
         Op::SelfAttention(_) => 4 * inp.len() / 3 * (inp.rows() / batch),
         Op::CrossAttention(_) | Op::SoftmaxWeightedSum(_) => {
@@ -69,8 +70,25 @@ pub fn products(work: &Work) -> Option<u64> {
         (Direction::Backward, Op::Linear(_) | Op::Conv(_)) => {
             forward * work.writes[..2].iter().flatten().count()
         }
+        (Direction::Backward, Op::Mlp(_)) => return Some(2 * through_mlp(work, inp.rows())),
         (Direction::Backward, _) => forward / 2 * 5,
         _ => forward,
     };
     Some(all as u64)
+}
+
+/// Products and sums of an MLP's gradients: of each weight one product where its gradient is wanted, one through the
+/// second layer where anything before it is, one through the first where `inp` or the norm has a gradient.
+fn through_mlp(work: &Work, rows: usize) -> u64 {
+    let wanted = |i: usize| work.writes.get(i).is_some_and(Option::is_some);
+    let weight = |i: usize| rows * work.inputs[i].of.shape.len();
+    let into_norm = wanted(0) || [5, 6].into_iter().any(|i| wanted(i) && work.inputs[i].parameter);
+    let before_second = into_norm || wanted(1) || wanted(2);
+    let products = [
+        (wanted(3), weight(3)),
+        (before_second, weight(3)),
+        (wanted(1), weight(1)),
+        (into_norm, weight(1)),
+    ];
+    products.iter().filter(|(wanted, _)| *wanted).map(|(_, len)| *len as u64).sum()
 }

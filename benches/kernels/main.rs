@@ -24,6 +24,7 @@ mod image_patches;
 mod layer_norm;
 mod linear;
 mod masked_mean;
+mod mlp;
 mod mse;
 mod patch_merging;
 mod resize;
@@ -50,6 +51,7 @@ criterion_group!(
     layer_norm::bench,
     linear::bench,
     masked_mean::bench,
+    mlp::bench,
     mse::bench,
     patch_merging::bench,
     resize::bench,

@@ -91,6 +91,7 @@ fn multiply_adds(Subject { op, types, signature, .. }: &Subject) -> usize {
     let rows_a_sample = |i: usize| types[i].shape.rows() / extents(i)[0];
     match op {
         Op::Linear(_) => out * extents(1)[1],
+        Op::Mlp(_) => types[0].shape.rows() * (types[1].shape.len() + types[3].shape.len()),
         Op::Conv(_) => out * extents(1)[1..].iter().product::<usize>(),
         Op::SelfAttention(_) => attention(rows_a_sample(0)),
         Op::CrossAttention(_) | Op::SoftmaxWeightedSum(_) => attention(rows_a_sample(1)),

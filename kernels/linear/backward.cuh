@@ -3,40 +3,17 @@
 // longest come first, so that the device is not left waiting for them.
 #pragma once
 
+#include "activated.cuh"
 #include "columns.cuh"
 #include "norm.cuh"
 #include "parts.cuh"
-
-// Writes a product as a gradient [.., columns].
-template <typename T> struct Gradient {
-  T *to;
-  int columns;
-  bool add;
-
-  __device__ void operator()(int row, int column, float (&values)[FOUR]) const {
-    const int count = min(columns - column, FOUR);
-    put_four(to + static_cast<size_t>(row) * columns + column, count,
-             count == FOUR && aligned<FOUR>(to, columns), values, add);
-  }
-};
-
-// The same of a product that is to be multiplied.
-template <typename T> struct Scaled {
-  Gradient<T> gradient;
-  float scale;
-
-  __device__ void operator()(int row, int column, float (&values)[FOUR]) const {
-#pragma unroll
-    for (int i = 0; i < FOUR; ++i) values[i] *= scale;
-    gradient(row, column, values);
-  }
-};
 
 // What the products' operands become on their way.
 enum class Change {
   NONE,
   NORM, // dweight is the product with the norm of inp
   DROP, // dpre is what is not dropped of dout
+  ACTIVATION, // DROP, and inp is activated; dinp is the gradient of what it is before
 };
 
 template <typename T, Change CHANGE> struct Products {
@@ -48,35 +25,45 @@ template <typename T, Change CHANGE> struct Products {
   bool weight_first;
   Norm norm;
   Drop drop;
+  int activation = NONE;
+  static constexpr bool DROPS = CHANGE == Change::DROP || CHANGE == Change::ACTIVATION;
 
   // forward: pre = norm(inp) weight^T + bias
   template <int SIDE> __device__ void make_input(int block) const {
     using Product = TileProduct<T, SIDE, Lies::BY_DEPTH, Lies::BY_OTHER>;
-    const TilePart<SIDE> part(input_parts, rows, inputs, outputs, block, DEPTH_STEP<T>);
+    const TilePart<Square<SIDE>> part(input_parts, rows, inputs, outputs, block, DEPTH_STEP<T>);
     const GemmTask &task = part.task;
-    part.run([&](auto put) { Product::run(dpre_of<Product>(task, task.row, task.begin), second_of<Product>(weight, task), task, put); }, finish(dinp));
+    if constexpr (CHANGE == Change::ACTIVATION)
+      if (input_parts.count == 1) expect_tile<Square<SIDE>>(inp, rows, inputs, {task.row, task.column});
+    part.run([&](auto put) { Product::run(dpre_of<Product>(task, task.row, task.begin), second_of<Product>(weight, task), task, put); }, finish_input());
   }
 
   // forward: pre = norm(inp) weight^T + bias
   template <int SIDE> __device__ void make_weight(int block) const {
     using Product = TileProduct<T, SIDE, Lies::BY_OTHER, Lies::BY_OTHER>;
-    const TilePart<SIDE> part(weight_parts, outputs, inputs, rows, block, DEPTH_STEP<T>);
+    const TilePart<Square<SIDE>> part(weight_parts, outputs, inputs, rows, block, DEPTH_STEP<T>);
     const GemmTask &task = part.task;
     part.run([&](auto put) { Product::run(dpre_of<Product>(task, task.begin, task.row), inp_of<Product, SIDE>(task), task, put); }, finish(dweight));
   }
 
   // What takes a product.
   template <typename To> __device__ auto finish(const Gradient<To> &gradient) const {
-    if constexpr (CHANGE == Change::DROP)
-      return Scaled<To>{gradient, drop.scale};
+    if constexpr (DROPS)
+      return Scaled<To>{gradient, drop.factor()};
     else
       return gradient;
+  }
+  __device__ auto finish_input() const {
+    if constexpr (CHANGE == Change::ACTIVATION)
+      return Differentiated<T>{dinp, inp, activation, drop.factor()};
+    else
+      return finish(dinp);
   }
 
   // dpre from there on.
   template <typename Product> __device__ auto dpre_of(const GemmTask &task, int row, int column) const {
     const auto loader = first_of<Product>(dpre, task);
-    if constexpr (CHANGE == Change::DROP)
+    if constexpr (DROPS)
       return DroppedLoader<typename Product::First>(loader, drop, rows, outputs, row, column);
     else
       return loader;
@@ -89,6 +76,8 @@ template <typename T, Change CHANGE> struct Products {
       float *const memory = norm_memory<T, SIDE>();
       Normalized::put_others(memory, norm.weight, norm.bias, task.column, inputs);
       return Normalized(loader, memory, norm.mean, norm.rstd, rows, task.begin, rows - task.begin);
+    } else if constexpr (CHANGE == Change::ACTIVATION) {
+      return ActivatedLoader<typename Product::Second>(loader, activation);
     } else {
       return loader;
     }

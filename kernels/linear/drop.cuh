@@ -21,6 +21,8 @@ struct Drop {
   bool kept = false;
 
   __device__ Philox random() const { return node_stream(seed, *step, node); }
+  // What is kept is multiplied by.
+  __device__ float factor() const { return what == NOTHING ? 1.0f : scale; }
   __device__ bool keeps(unsigned word) const { return word >> 8 >= static_cast<unsigned>(least); }
 
   // Where samples are dropped.
@@ -70,7 +72,7 @@ struct Drop {
 };
 
 // Brings a matrix as an operand of a product without what is dropped: rows of samples are not read, single numbers are
-// set to 0 before others see them. What is kept is as it was; the product is to be multiplied by `scale`.
+// set to 0 before others see them. What is kept is as it was; the product is to be multiplied by `factor`.
 template <typename Loader> struct DroppedLoader : Loader {
   using T = typename Loader::Number;
   static constexpr bool BY_DEPTH = Loader::BY_DEPTH;
@@ -87,6 +89,8 @@ template <typename Loader> struct DroppedLoader : Loader {
   }
 
   __device__ void find_kept() {
+    kept = drop.kept ? ~0u : 0;
+    if (row >= drop.begin && row + Loader::LINES <= drop.end) return; // all of the same sample as before
     kept = 0;
 #pragma unroll 1
     for (int l = 0; l < Loader::LINES; l += Loader::BETWEEN)
@@ -103,7 +107,7 @@ template <typename Loader> struct DroppedLoader : Loader {
   }
 
   template <typename Step> __device__ void arrived(Step *to, int step) {
-    if (drop.what == SAMPLES) return;
+    if (drop.what != NUMBERS) return;
     const int depth = step * DEPTH_STEP<T>;
     const int first = row + (BY_DEPTH ? 0 : depth), at = column + (BY_DEPTH ? depth : 0);
 #pragma unroll 1 // rare enough to be kept small

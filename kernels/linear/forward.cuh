@@ -49,7 +49,7 @@ template <int SIDE, typename T>
 __device__ inline void forward(const T *inp, const T *weight, int rows, int inputs, const Parts &parts,
                                const Epilogue<T> &epilogue) {
   using Product = TileProduct<T, SIDE, Lies::BY_DEPTH, Lies::BY_DEPTH>;
-  const TilePart<SIDE> part(parts, rows, epilogue.outputs, inputs, blockIdx.x, DEPTH_STEP<T>);
+  const TilePart<Square<SIDE>> part(parts, rows, epilogue.outputs, inputs, blockIdx.x, DEPTH_STEP<T>);
   const GemmTask &task = part.task;
   part.run([&](auto put) { Product::run(first_of<Product>(inp, task), second_of<Product>(weight, task), task, put); },
            epilogue);
@@ -61,7 +61,7 @@ __device__ inline void forward(const T *inp, const Norm &norm, float eps, const 
                                const Parts &parts, const Epilogue<T> &epilogue) {
   using Product = TileProduct<T, SIDE, Lies::BY_DEPTH, Lies::BY_DEPTH>;
   using First = NormalizedLoader<typename Product::First>;
-  const TilePart<SIDE> part(parts, rows, epilogue.outputs, inputs, blockIdx.x, DEPTH_STEP<T>);
+  const TilePart<Square<SIDE>> part(parts, rows, epilogue.outputs, inputs, blockIdx.x, DEPTH_STEP<T>);
   const GemmTask &task = part.task;
   float *const memory = norm_memory<T, SIDE>();
   const bool leave = norm.mean != nullptr && task.column == 0 && part.which == 0;

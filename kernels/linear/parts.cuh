@@ -34,16 +34,16 @@ template <typename Part, typename Finish> struct PutPart {
 };
 template <typename Part, typename Finish> constexpr int AT_ONCE<PutPart<Part, Finish>> = AT_ONCE<Finish>;
 
-template <int SIDE> struct TilePart {
-  static constexpr int COLUMNS = SIDE, NUMBERS = SIDE * SIDE, THREADS = gemm_threads(SIDE);
+template <typename Tile> struct TilePart {
+  static constexpr int COLUMNS = Tile::COLUMNS, NUMBERS = Tile::ROWS * COLUMNS;
   Parts parts;
   int tiles, tile, which;
   GemmTask task;
 
   // Of a product [rows, columns] that sums over `depth`.
   __device__ TilePart(const Parts &parts_, int rows, int columns, int depth, int block, int step)
-      : parts(parts_), tiles(tiles_of<SIDE>(rows) * tiles_of<SIDE>(columns)), tile(block % tiles),
-        which(block / tiles), task(rows, columns, depth, tile_at<SIDE>(tile, columns)) {
+      : parts(parts_), tiles(tiles_of<Tile::ROWS>(rows) * tiles_of<Tile::COLUMNS>(columns)), tile(block % tiles),
+        which(block / tiles), task(rows, columns, depth, tile_at<Tile>(tile, columns)) {
     task.set_part(which, parts.count, step);
   }
 
@@ -76,8 +76,8 @@ template <int SIDE> struct TilePart {
   template <typename Finish>
   __device__ void add_group(float *first, int members, int apart, bool whole, Finish &finish) const {
 #pragma unroll 4
-    for (int i = threadIdx.x; i < NUMBERS / FOUR; i += THREADS) {
-      const int row = task.row + i / (SIDE / FOUR), column = task.column + i % (SIDE / FOUR) * FOUR;
+    for (int i = threadIdx.x; i < NUMBERS / FOUR; i += Tile::THREADS) {
+      const int row = task.row + i / (Tile::COLUMNS / FOUR), column = task.column + i % (Tile::COLUMNS / FOUR) * FOUR;
       if (row >= task.rows || column >= task.columns) continue;
       float sum[FOUR] = {};
 #pragma unroll

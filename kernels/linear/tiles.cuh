@@ -63,7 +63,7 @@ template <int SIDE> constexpr int OPERANDS_BYTES<bf16, SIDE> = gemm_bf16::SHARED
 template <int SIDE> __device__ inline int tiles_of(int extent) { return (extent + SIDE - 1) / SIDE; }
 
 // The tile of that number, row by row of tiles of a result with so many columns.
-template <int SIDE> __device__ inline TileAt tile_at(int tile, int columns) {
-  const int across = tiles_of<SIDE>(columns);
-  return {tile / across * SIDE, tile % across * SIDE};
+template <typename Tile> __device__ inline TileAt tile_at(int tile, int columns) {
+  const int across = tiles_of<Tile::COLUMNS>(columns);
+  return {tile / across * Tile::ROWS, tile % across * Tile::COLUMNS};
 }

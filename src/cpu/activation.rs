@@ -13,6 +13,17 @@ pub enum Activation {
     Gelu,
 }
 
+impl Activation {
+    /// As kernels number them.
+    pub fn number(self) -> usize {
+        match self {
+            Activation::None => 0,
+            Activation::Relu => 1,
+            Activation::Gelu => 2,
+        }
+    }
+}
+
 #[inline(always)]
 pub fn relu<S: Scalar>(x: S) -> S {
     if x < S::ZERO { S::ZERO } else { x }

@@ -6,6 +6,7 @@ pub mod columns;
 pub mod dropout;
 pub mod element;
 pub mod interpolation;
+pub mod linear;
 pub mod norm;
 pub mod product;
 pub mod rows;

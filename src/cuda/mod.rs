@@ -7,6 +7,8 @@ pub mod elementwise;
 pub mod kernels;
 pub mod layer_norm;
 pub mod library;
+pub mod linear;
 pub mod memory;
+pub mod pass;
 pub mod precision;
 pub mod upload;

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use crate::error::{Error, Result};
 use crate::op::Op;
 use crate::op::contract::{Kind, MAX_INPUTS, MAX_KEPT, Signature, TensorType};
+use crate::op::mlp::Mlp;
 use crate::shape::Shape;
 
 /// A tensor of one graph.
@@ -136,6 +137,20 @@ impl Graph {
             return Err(Error::usage(format!("{name}: {} gives another output", signature.out)));
         }
         self.nodes[node] = Node { op, signature, ..self.nodes[node].clone() };
+        Ok(())
+    }
+
+    /// Turns every MLP to one whose backward pass makes what is hidden again, instead of keeping it.
+    ///
+    /// # Errors
+    /// None that a graph can have whose nodes were added.
+    pub fn recompute_hidden(&mut self) -> Result<()> {
+        for node in 0..self.nodes.len() {
+            if let Op::Mlp(mlp) = &self.nodes[node].op {
+                let again = Mlp { keep_hidden: false, ..mlp.clone() };
+                self.replace(node, again)?;
+            }
+        }
         Ok(())
     }
 

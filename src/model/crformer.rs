@@ -26,6 +26,9 @@ pub struct Build {
     pub losses: bool,
     /// Whether drop path and dropout are on, at the rates of the configuration.
     pub dropout: bool,
+    /// Whether what is hidden in the MLPs stays for the backward pass, or is made again: less memory, a
+    /// product more. The CPU gives the same bits.
+    pub keep_hidden: bool,
     /// Side of the square the logits are upsampled to, if they are wanted in full size.
     pub upsampled: Option<usize>,
 }
@@ -33,12 +36,12 @@ pub struct Build {
 impl Build {
     /// One step of training.
     pub fn training(batch: usize) -> Self {
-        Self { batch, losses: true, dropout: true, upsampled: None }
+        Self { batch, losses: true, dropout: true, keep_hidden: true, upsampled: None }
     }
 
     /// Logits on the grid only.
     pub fn inference(batch: usize) -> Self {
-        Self { batch, losses: false, dropout: false, upsampled: None }
+        Self { batch, losses: false, dropout: false, keep_hidden: true, upsampled: None }
     }
 }
 
@@ -105,6 +108,9 @@ impl Crformer {
         };
         let read = [Some(logits_grid), logits].into_iter().chain(losses.iter().flat_map(outputs));
         read.flatten().for_each(|tensor| graph.output(tensor));
+        if !build.keep_hidden {
+            graph.recompute_hidden()?;
+        }
         Ok(Self { graph, image, tokens, word_mask, logits_grid, logits, losses })
     }
 }

@@ -30,7 +30,7 @@ impl From<Normed> for Source {
 }
 
 impl Source {
-    fn tensor(&self) -> TensorId {
+    pub fn tensor(&self) -> TensorId {
         match self {
             Self::Tensor(tensor) | Self::Normed(Normed { inp: tensor, .. }) => *tensor,
         }

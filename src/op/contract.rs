@@ -165,6 +165,11 @@ impl<'a, S> Backward<'a, S> {
     pub fn gradient(&mut self, i: usize) -> Option<Gradient<'a, S>> {
         self.dinputs.get_mut(i).and_then(Option::take)
     }
+
+    /// The same of an input that there may not be, in two parts.
+    pub fn wanted(&mut self, i: Option<usize>) -> Option<(&'a mut [S], Write)> {
+        i.and_then(|i| self.gradient(i)).map(|Gradient { values, write }| (values, write))
+    }
 }
 
 /// Says that `operation` cannot take its inputs: what it needs and what it was given.

@@ -5,6 +5,7 @@ use arrayvec::ArrayVec;
 use super::contract::{MAX_INPUTS, MAX_KEPT, Operation, TensorType};
 use crate::cuda::arguments::Pointer;
 use crate::cuda::device::Device;
+pub use crate::cuda::pass::{CudaRandom, TICKETS};
 use crate::cuda::precision::Precision;
 use crate::error::Result;
 use crate::write::Write;
@@ -25,9 +26,6 @@ pub trait OnCuda: Operation {
     fn backward(&self, pass: &CudaBackward<'_>) -> Result<()>;
 }
 
-/// Counters that the blocks of a launch may meet at.
-pub const TICKETS: usize = 4096;
-
 /// In bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Workspace {
@@ -42,15 +40,6 @@ pub struct CudaInput {
     pub working: Pointer,
     /// In f32: a parameter's own numbers. Null for activations of a bf16 session.
     pub full: Pointer,
-}
-
-/// A node's stream of random numbers, `Philox::of_node(seed, step, node)`. The step lies on the device
-/// (`u64`), so that a recorded launch draws other numbers each time.
-#[derive(Clone, Copy, Debug)]
-pub struct CudaRandom {
-    pub seed: u64,
-    pub node: usize,
-    pub step: Pointer,
 }
 
 /// What a forward pass on a device is given.
@@ -96,7 +85,20 @@ pub struct CudaBackward<'a> {
     pub random: CudaRandom,
 }
 
+impl CudaForward<'_> {
+    /// Where kept tensor `i` goes, null if none is kept.
+    pub fn kept(&self, i: usize) -> Pointer {
+        self.kept.get(i).copied().unwrap_or(Pointer::NULL)
+    }
+}
+
 impl CudaBackward<'_> {
+    /// The gradient of input `i`, if there is such an input and its gradient is wanted.
+    pub fn wanted(&self, i: Option<usize>) -> Option<(Pointer, Write)> {
+        let gradient = self.dinputs.get(i?).copied().flatten()?;
+        Some((gradient.values, gradient.write))
+    }
+
     /// Where the gradient of input `i` goes, null if none is wanted, and 1 if it is added to what is
     /// there, else 0: as kernels take them.
     pub fn gradient(&self, i: usize) -> (Pointer, usize) {

@@ -13,6 +13,7 @@ pub mod image_patches;
 pub mod layer_norm;
 pub mod linear;
 pub mod masked_mean;
+pub mod mlp;
 pub mod mse;
 pub mod patch_merging;
 pub mod resize;
@@ -79,6 +80,7 @@ operations! {
     LayerNorm: layer_norm,
     Linear: linear,
     MaskedMean: masked_mean,
+    Mlp: mlp,
     Mse: mse,
     PatchMerging: patch_merging,
     Resize: resize,

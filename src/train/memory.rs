@@ -21,8 +21,8 @@ fn compare(needed: u64, available: u64) -> Result<()> {
     let gibibytes = |bytes: u64| bytes as f64 / (1u64 << 30) as f64;
     let (needed, available) = (gibibytes(needed), gibibytes(available));
     Err(Error::memory(format!(
-        "training needs {needed:.1} GiB, there are {available:.1} GiB; a smaller training.batch \
-         needs less, and a larger training.accumulation makes up for it"
+        "training needs {needed:.1} GiB, there are {available:.1} GiB; run.hidden = recompute or a \
+         smaller training.batch needs less, and a larger training.accumulation makes up for it"
     )))
 }
 

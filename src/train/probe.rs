@@ -21,7 +21,7 @@ pub fn probe(model_dir: &Path, inputs: &Path, out: &Path, machine: &Machine) -> 
     let folder = ModelFolder::open(model_dir)?;
     let inputs = Inputs::read(inputs, &folder)?;
     let (batch, side) = (inputs.batch, folder.config.image_size);
-    let build = Build { batch, losses: true, dropout: false, upsampled: Some(side) };
+    let build = Build { dropout: false, upsampled: Some(side), ..Build::training(batch) };
     let mut model = Crformer::new(&folder.config, build)?;
     let losses = model.losses.take().ok_or_else(|| Error::usage("a graph without losses"))?;
     let logits = model.logits.ok_or_else(|| Error::usage("a graph without logits"))?;

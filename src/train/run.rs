@@ -88,6 +88,7 @@ impl<'a> Run<'a> {
         let course = Course::new(count, images, training.epochs, training.steps)?;
         let mut trainer = Trainer::new(settings, course.steps, &options.machine)?;
         let mut notes = learnt.notes.clone();
+        notes.extend(trainer.note().map(str::to_owned));
         notes.extend(validation.iter().flat_map(|split| split.notes.clone()));
         let mut begun = !Checkpoints::stand_in(&options.out);
         if begun {

@@ -148,6 +148,17 @@ pub struct Run {
     pub keep: usize,
     /// Threads that decode pictures ahead of time.
     pub loader_threads: usize,
+    pub hidden: Hidden,
+}
+
+/// What becomes of what is hidden in the MLPs between the forward and the backward pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Hidden {
+    /// It is kept, unless that does not fit in a device's memory.
+    Auto,
+    Keep,
+    Recompute,
 }
 
 /// Keys whose change between stop and resume changes nothing that is learnt.

@@ -1,11 +1,11 @@
 //! A model that learns: one update from a few batches.
 
-use super::settings::Settings;
+use super::settings::{Hidden, Settings};
 use super::{memory, pattern};
 use crate::data::loader::{Batch, Loader};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::exec::{Machine, Session, Slot, Values, ValuesMut};
-use crate::graph::{Reverse, TensorId};
+use crate::graph::{Graph, Reverse, TensorId};
 use crate::model::folder::{ModelFolder, initialise};
 use crate::model::pretrained::{load_bert, load_swin};
 use crate::model::{Build, Crformer, Losses};
@@ -27,6 +27,8 @@ pub struct Trainer {
     decays: Vec<f64>,
     /// The batch that the session's inputs hold already, or why they do not.
     written: Option<Result<Batch>>,
+    /// What the user should be told of the session.
+    note: Option<String>,
 }
 
 /// What one update saw; losses are means over its micro-batches.
@@ -45,7 +47,9 @@ impl Trainer {
     /// Builds the graph for a run of `steps` updates; its weights are still to be written.
     pub fn new(settings: &Settings, steps: u64, machine: &Machine) -> Result<Self> {
         let (training, optimiser) = (&settings.training, &settings.optimiser);
-        let mut model = Crformer::new(&settings.model, Build::training(training.batch))?;
+        let keep_hidden = settings.run.hidden != Hidden::Recompute;
+        let build = Build { keep_hidden, ..Build::training(training.batch) };
+        let mut model = Crformer::new(&settings.model, build)?;
         let losses = model.losses.take().ok_or_else(|| Error::usage("a graph without losses"))?;
         let names: Vec<&str> = model.graph.parameters().map(|(_, t)| t.name.as_str()).collect();
         pattern::check("optimiser.frozen", &optimiser.frozen, &names)?;
@@ -55,7 +59,7 @@ impl Trainer {
         if let Some(width) = machine.width_on_cpu() {
             memory::check(&model.graph, &reverse, width)?;
         }
-        let session = machine.session(model.graph, Some(reverse), training.seed)?;
+        let (session, note) = session(model.graph, reverse, settings, machine)?;
         if session.trained().is_empty() {
             return Err(Error::usage("optimiser.frozen leaves nothing to be trained"));
         }
@@ -86,6 +90,7 @@ impl Trainer {
             },
             decays,
             written: None,
+            note,
             session,
         })
     }
@@ -113,6 +118,11 @@ impl Trainer {
             notes.push(format!("text encoder from {}", initial.text_encoder));
         }
         Ok(notes)
+    }
+
+    /// What the user should be told of how the machine's memory is used.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
     }
 
     pub fn session(&self) -> &dyn Session {
@@ -240,5 +250,27 @@ impl Trainer {
              help; the last checkpoint stands",
             batch.ids.join(", ")
         ))
+    }
+}
+
+/// A session, and what the user should be told of it: on a device it keeps what is hidden in MLPs only if that fits,
+/// unless the settings say what is to become of it. The CPU was asked for its memory before.
+fn session(
+    graph: Graph,
+    reverse: Reverse,
+    settings: &Settings,
+    machine: &Machine,
+) -> Result<(Box<dyn Session>, Option<String>)> {
+    let seed = settings.training.seed;
+    let may_recompute = settings.run.hidden == Hidden::Auto && machine.width_on_cpu().is_none();
+    let (smaller, again) = (may_recompute.then(|| graph.clone()), reverse.clone());
+    match (machine.session(graph, Some(reverse), seed), smaller) {
+        (Err(error), Some(mut smaller)) if error.kind() == ErrorKind::Memory => {
+            smaller.recompute_hidden()?;
+            let session = machine.session(smaller, Some(again), seed)?;
+            let note = "the backward pass makes what is hidden in MLPs again: to keep it takes more memory than there is";
+            Ok((session, Some(note.to_owned())))
+        }
+        (session, _) => Ok((session?, None)),
     }
 }

@@ -13,6 +13,7 @@ use crformer::op::contract::{Kind, TensorType};
 use crformer::op::layer_norm::LayerNorm;
 use crformer::op::linear::Linear;
 use crformer::op::masked_mean::MaskedMean;
+use crformer::op::mlp::{Mlp, Residual};
 use crformer::op::mse::Mse;
 use crformer::op::scaled_add::ScaledAdd;
 use crformer::op::slice::Slice;
@@ -71,7 +72,7 @@ impl Draw {
     fn operation(&mut self) -> Result<TensorId> {
         let [_, rows, channels] = SHAPE;
         let (a, b) = self.pair();
-        match self.reader.below(9) {
+        match self.reader.below(10) {
             0 => {
                 let inputs = [a, self.weight()?, self.parameter([channels])?];
                 let activation = Activation::Gelu;
@@ -106,11 +107,37 @@ impl Draw {
                 let transposed = self.add(Transpose {}, &[a])?;
                 self.add(Transpose {}, &[transposed])
             }
+            8 => self.mlp(a, b),
             _ => {
                 let positions = self.parameter([rows, channels])?;
                 self.add(Add { relu: false }, &[a, positions])
             }
         }
+    }
+
+    /// Onto what it begins with or onto another tensor, its weights shared with linear layers now and then.
+    fn mlp(&mut self, inp: TensorId, other: TensorId) -> Result<TensorId> {
+        let channels = SHAPE[2];
+        let first = self.weight()?;
+        // One weight is one input.
+        let second = match self.weight()? {
+            second if second == first => self.parameter([channels, channels])?,
+            second => second,
+        };
+        let bias1 = self.parameter([channels])?;
+        let mut inputs = vec![inp, first, bias1, second, self.parameter([channels])?];
+        inputs.extend([self.parameter([channels])?, self.parameter([channels])?]);
+        let residual = if self.reader.below(2) == 0 { Residual::Inp } else { Residual::Other };
+        inputs.extend((residual == Residual::Other).then_some(other));
+        let op = Mlp {
+            norm: Some(1e-5),
+            activation: Activation::Gelu,
+            residual,
+            drop: Some(Dropout { rate: 0.3, per_sample: false }),
+            keep_hidden: self.reader.below(2) == 0,
+            packed: false,
+        };
+        self.add(op, &inputs)
     }
 
     fn loss(&mut self) -> Result<TensorId> {

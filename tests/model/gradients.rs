@@ -40,10 +40,12 @@ struct Model {
     losses: Losses,
 }
 
+const BATCH: usize = 2;
+
 /// A session with random numbers everywhere: also where new weights are zeros or ones.
-fn model(config: &Config) -> Model {
-    let batch = 2;
-    let mut model = Crformer::new(config, Build::training(batch)).expect("a graph");
+fn model(config: &Config, build: Build) -> Model {
+    let batch = build.batch;
+    let mut model = Crformer::new(config, build).expect("a graph");
     let losses = model.losses.take().expect("losses");
     let reverse = Reverse::new(&model.graph, losses.total, |name| name != "image");
     let mut session = CpuSession::<f64>::new(model.graph, Some(reverse.expect("scalar")), 3);
@@ -133,7 +135,7 @@ struct Moved {
 }
 
 fn check(config: &Config) {
-    let mut model = model(config);
+    let mut model = model(config, Build::training(BATCH));
     model.loss();
     model.session.backward(7, 1.0, false).expect("a pass");
     let trained = model.session.trained().to_vec();
@@ -164,6 +166,23 @@ fn whole_model_with_dropout() {
     check(&tiny());
 }
 
+/// What is hidden in the MLPs takes memory for as long as it is kept; made again it gives the same bits.
+#[test]
+fn what_is_made_again_has_the_same_bits() {
+    let runs = [true, false].map(|keep_hidden| {
+        let mut model = model(&tiny(), Build { keep_hidden, ..Build::training(BATCH) });
+        let loss = model.loss();
+        model.session.backward(7, 1.0, false).expect("a pass");
+        let trained = model.session.trained().to_vec();
+        let gradients = trained.into_iter().flat_map(|id| model.gradient(id));
+        let bits: Vec<u64> = gradients.chain([loss]).map(f64::to_bits).collect();
+        (bits, model.session.plan().arena_len)
+    });
+    let [(kept, long), (again, short)] = runs;
+    assert!(kept == again, "other bits");
+    assert!(short < long, "an arena of {short} bytes, and of {long} with what is hidden");
+}
+
 #[test]
 fn standard_decoder() {
     check(&Config { calibration: false, ..tiny() });
@@ -177,7 +196,7 @@ fn without_reconstruction() {
 #[test]
 fn detached_words_get_no_gradient_from_the_reconstruction() {
     let config = Config { detach_words: true, w_seg: 0.0, ..tiny() };
-    let mut model = model(&config);
+    let mut model = model(&config, Build::training(BATCH));
     model.loss();
     model.session.backward(7, 1.0, false).expect("a pass");
     for name in ["reconstruction.words.0.weight", "text.global_proj.weight"] {

@@ -52,7 +52,7 @@ fn the_same_logits_with_and_without_losses() {
         session.read(out, Slot::Value, ValuesMut::F32(&mut logits)).expect("logits");
         logits
     };
-    let losses = Build { batch: 1, losses: true, dropout: false, upsampled: None };
+    let losses = Build { dropout: false, ..Build::training(1) };
     let wide = |logits: Vec<f32>| logits.into_iter().map(f64::from).collect::<Vec<f64>>();
     // To rounding: without a backward pass weights lie transposed, which changes sums' order.
     assert_close("logits", &wide(logits(Build::inference(1))), &wide(logits(losses)), 1e-5);

@@ -1,6 +1,6 @@
 //! The linear layer with every prologue and epilogue.
 
-mod device;
+pub mod device;
 
 use crformer::cpu::activation::Activation;
 use crformer::cpu::dropout::Dropout;
@@ -46,7 +46,7 @@ fn stream() -> Philox {
 }
 
 /// `residual + drop(activation(norm(inp) weight^T + bias))`, one element at a time.
-fn naive(op: &Linear, inputs: &[Input]) -> Vec<f64> {
+pub fn naive(op: &Linear, inputs: &[Input]) -> Vec<f64> {
     let (inp, weight) = (&inputs[0], &inputs[1]);
     let n = normed(op, inputs);
     let (rows, channels) = (inp.of.shape.rows(), inp.of.shape.channels());

@@ -15,7 +15,6 @@ mod conv;
 mod cross_attention;
 /// Cross-entropy of the upsampled logits.
 mod cross_entropy;
-/// Elements or whole samples dropped at random
 /// Sum of three table rows for each token
 mod embedding;
 /// Pictures cut into patches.
@@ -26,8 +25,12 @@ mod layer_norm;
 mod linear;
 /// Mean over the rows that count
 mod masked_mean;
+/// Two linear layers with an activation between them
+mod mlp;
 /// Mean squared difference
 mod mse;
+/// Gradients of some inputs only.
+mod partly;
 /// Neighbouring pixels side by side.
 mod patch_merging;
 /// Matrix products of every layout, what follows them, the same bits with any number of threads.

@@ -22,8 +22,8 @@ use super::case::{Case, Input, cotangent};
 use super::compare::relative_error;
 
 /// The gradients a naive backward pass in a precision would write, before they are rounded to their formats:
-/// for kernels that round in between, which the CPU's code does not.
-type Naive<'a, O> = &'a dyn Fn(&Case<O>, &[f64], Precision) -> Vec<Option<Vec<f64>>>;
+/// for kernels that round in between, which the CPU's code does not. The last number is what each gradient is added to.
+type Naive<'a, O> = &'a dyn Fn(&Case<O>, &[f64], Precision, f64) -> Vec<Option<Vec<f64>>>;
 type NaiveForward<'a, O> = &'a dyn Fn(&Case<O>, Precision) -> Vec<f64>;
 
 /// What one run of both directions left: the output, and the gradients.
@@ -49,7 +49,7 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
         &self,
         naive: impl Fn(&Case<O>, &[f64], Precision) -> Vec<Option<Vec<f64>>>,
     ) {
-        self.check_everywhere(None, Some(&naive));
+        self.check_everywhere(None, Some(&|case, dout, precision, _| naive(case, dout, precision)));
     }
 
     /// The same, with an output too.
@@ -58,6 +58,19 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
         &self,
         forward: impl Fn(&Case<O>, Precision) -> Vec<f64>,
         backward: impl Fn(&Case<O>, &[f64], Precision) -> Vec<Option<Vec<f64>>>,
+    ) {
+        self.check_on_device_onto(forward, |case, dout, precision, _| {
+            backward(case, dout, precision)
+        });
+    }
+
+    /// The same where several launches add to one gradient: `backward` is told what was in each gradient, and gives
+    /// what is added, with what is rounded away between the launches.
+    #[track_caller]
+    pub fn check_on_device_onto(
+        &self,
+        forward: impl Fn(&Case<O>, Precision) -> Vec<f64>,
+        backward: impl Fn(&Case<O>, &[f64], Precision, f64) -> Vec<Option<Vec<f64>>>,
     ) {
         self.check_everywhere(Some(&forward), Some(&backward));
     }
@@ -102,7 +115,7 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
         }
         if let Some(gradients) = naive_gradients {
             let base = if write.adds() { BASE } else { 0.0 };
-            let gradients = gradients(&case, &dout, precision).into_iter().enumerate();
+            let gradients = gradients(&case, &dout, precision, base).into_iter().enumerate();
             let add = |g: Vec<f64>| g.into_iter().map(|x| x + base).collect::<Vec<f64>>();
             naive.gradients =
                 gradients.map(|(i, g)| g.map(|g| rounded(&add(g), format(i)))).collect();

@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use crformer::error::ErrorKind;
 use crformer::exec::Machine;
 use crformer::train::layers::{Base, resolve};
 use crformer::train::run::{Options, train};
 use crformer::train::signals::Stop;
+use crformer::train::trainer::Trainer;
 use crformer::weights::TensorFile;
 
 use super::support::device::machine;
@@ -46,6 +48,45 @@ fn a_run_goes_on_on_another_device() {
         let difference = difference(&want, &ended);
         assert!(difference <= 1e-2, "{name}: off by {difference:.1e} from a run on the CPU");
     }
+}
+
+/// What is hidden in the MLPs is kept if it fits, else made again, unless the settings say which; what still does not
+/// fit is an error.
+#[test]
+fn what_does_not_fit_is_made_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    crate::tiny::prepare(folder.path());
+    let machine = machine("bf16");
+    let Machine::Cuda { device, .. } = &machine else { panic!("a device") };
+    if !device.name().starts_with("PTX machine") {
+        println!("skipped: a GPU's memory cannot be filled to the byte");
+        return;
+    }
+    let trainer = |hidden: &str| {
+        let overrides = [format!("run.hidden={hidden}"), "training.batch=12".to_owned()];
+        let settings = resolve(Base::File(&folder.path().join("tiny.toml")), &overrides);
+        Trainer::new(&settings.expect("settings"), 4, &machine)
+    };
+    let memory = |trainer: &Trainer| trainer.session().memory();
+    let [kept, again] = ["keep", "recompute"].map(|hidden| {
+        let trainer = trainer(hidden).unwrap_or_else(|e| panic!("{hidden}: {e}"));
+        assert_eq!(trainer.note(), None, "{hidden}");
+        memory(&trainer)
+    });
+    assert!(again < kept, "{again} bytes, {kept} with what is hidden");
+    let with_room_for = |bytes: usize| {
+        let (free, _) = device.memory().expect("figures");
+        device.allocate(free - bytes).expect("memory")
+    };
+    let room = with_room_for((again + kept) / 2);
+    assert_eq!(trainer("keep").err().map(|e| e.kind()), Some(ErrorKind::Memory));
+    let smaller = trainer("auto").expect("it fits when it is made again");
+    assert!(smaller.note().is_some_and(|note| note.contains("MLPs")), "{:?}", smaller.note());
+    assert_eq!(memory(&smaller), again);
+    drop((room, smaller));
+    let _room = with_room_for(again / 2);
+    let error = trainer("auto").err().expect("too little memory").to_string();
+    assert!(error.contains("MiB free"), "{error}");
 }
 
 #[test]

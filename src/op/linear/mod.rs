@@ -16,8 +16,7 @@ mod cuda;
 use super::contract::{Operation, Signature, TensorType, mismatch};
 use crate::cpu::activation::Activation;
 use crate::cpu::dropout::Dropout;
-use crate::cpu::norm;
-use crate::cpu::sum::column_sums_workspace;
+use crate::cpu::linear::backward_workspace;
 use crate::error::Result;
 
 /// Inputs: `inp`, `weight`, then the norm's weight and bias, `bias` and `residual` as far as there
@@ -105,16 +104,10 @@ impl Linear {
         statistics.into_iter().flatten().chain(pre).collect()
     }
 
-    /// Elements of scratch memory on the CPU: `n` or `dn`, `dpre`, sums.
-    fn backward_workspace(&self, rows: usize, inputs: usize, outputs: usize) -> [usize; 3] {
-        let has_norm = self.norm.is_some();
-        let of_bias = if self.bias { column_sums_workspace(rows, outputs) } else { 0 };
-        let of_norm = if has_norm { norm::backward_workspace(rows, inputs) } else { 0 };
-        [
-            if has_norm { rows * inputs } else { 0 },
-            if self.differentiates() { rows * outputs } else { 0 },
-            of_bias.max(of_norm),
-        ]
+    /// Elements of scratch memory on the CPU: `dpre`, and what the layer takes.
+    fn backward_workspace(&self, rows: usize, inputs: usize, outputs: usize) -> usize {
+        let of_dpre = if self.differentiates() { rows * outputs } else { 0 };
+        of_dpre + backward_workspace(rows, inputs, outputs, self.norm.is_some(), self.bias)
     }
 }
 
@@ -138,7 +131,7 @@ impl Operation for Linear {
             reads_out: self.activation == Activation::Relu,
             differentiable,
             forward_workspace: self.norm.map_or(0, |_| inp.len()),
-            backward_workspace: self.backward_workspace(rows, inp.channels(), outputs).iter().sum(),
+            backward_workspace: self.backward_workspace(rows, inp.channels(), outputs),
             out,
         })
     }

@@ -91,6 +91,45 @@ macro_rules! cases {
         let mask = crate::support::case::Input::index([3, 3], vec![1, 0, 1, 0, 0, 0, 1, 1, 1]);
         vec![cases::case($op::MaskedMean { masked: true }, [cases::normal([3, 4, 5], 1), mask])]
     }};
+    (mlp, $op:ident) => {{
+        use $op::shared::activation::Activation::{Gelu, Relu};
+        use $op::shared::dropout::Dropout;
+        let inputs = |outputs| {
+            let first = [cases::normal([3, 5, 4], 1), cases::normal([6, 4], 2), cases::normal([6], 3)];
+            let second = [cases::normal([outputs, 6], 4), cases::normal([outputs], 5)];
+            first.into_iter().chain(second)
+        };
+        let norm = || [cases::normal([4], 6), cases::normal([4], 7)];
+        let plain = $op::Mlp {
+            norm: None,
+            activation: Relu,
+            residual: $op::Residual::None,
+            drop: None,
+            keep_hidden: true,
+            packed: false,
+        };
+        let onto_itself = $op::Mlp { residual: $op::Residual::Inp, ..plain.clone() };
+        let other = $op::Mlp {
+            norm: Some(1e-5),
+            activation: Gelu,
+            residual: $op::Residual::Other,
+            keep_hidden: false,
+            ..plain.clone()
+        };
+        let dropped = |per_sample| {
+            let drop = Some(Dropout { rate: 0.4, per_sample });
+            cases::case($op::Mlp { drop, ..onto_itself.clone() }, inputs(4))
+        };
+        let normed = $op::Mlp { keep_hidden: true, residual: $op::Residual::None, ..other.clone() };
+        vec![
+            cases::case(plain, inputs(3)),
+            cases::case(onto_itself.clone(), inputs(4)),
+            dropped(false),
+            dropped(true),
+            cases::case(normed, inputs(3).chain(norm())),
+            cases::case(other, inputs(3).chain(norm()).chain([cases::normal([3, 5, 3], 8)])),
+        ]
+    }};
     (mse, $op:ident) => {{
         let inputs = [cases::normal([3, 5], 1), cases::normal([3, 5], 2)];
         vec![cases::case($op::Mse { detach_second: false }, inputs)]

@@ -60,7 +60,7 @@ pub fn subjects() -> Vec<Subject> {
         ),
         subject(
             "linear",
-            &["activation", "dropout", "norm", "sum"],
+            &["activation", "dropout", "linear", "norm", "sum"],
             vec![
                 cpu(
                     "other numbers than forward",
@@ -72,38 +72,46 @@ pub fn subjects() -> Vec<Subject> {
                     "drop.apply(dpre, pass.dout, samples, pass.random)",
                     "{ let _ = (drop, samples); dpre.copy_from_slice(pass.dout) }",
                 ),
-                cpu(
+                within(
+                    "linear.rs",
                     "dweight without the norm",
-                    "rows.normalise_again(statistics(&pass), of_norm);",
+                    "rows.normalise_again(*kept, of_norm);",
                     "of_norm.copy_from_slice(rows.inp);",
                 ),
-                cpu(
+                within(
+                    "linear.rs",
                     "norm left out backward",
-                    "kept: statistics(&pass), dout: dn",
-                    "kept: statistics(&pass), dout: inp",
+                    "kept, dout: of_norm",
+                    "kept, dout: inp",
                 ),
                 cpu(
                     "norm's parameters exchanged",
-                    "[0, 2, 3].map(|i| pass",
-                    "[0, 3, 2].map(|i| pass",
+                    "[norm, norm.map(|i| i + 1)].map(|i| pass",
+                    "[norm.map(|i| i + 1), norm].map(|i| pass",
                 ),
-                cpu("ReLU ignored", "Activation::Relu => S::ZERO,", "Activation::Relu => dout,"),
+                within(
+                    "linear.rs",
+                    "ReLU ignored",
+                    "Activation::Relu => S::ZERO,",
+                    "Activation::Relu => dout,",
+                ),
                 cpu(
                     "activation left out of dweight",
-                    "dweight.write, gradient.t(), Matrix::new(n",
-                    "dweight.write, Matrix::new(pass.dout, rows, outputs).t(), Matrix::new(n",
+                    "if self.differentiates() { dpre } else { pass.dout }",
+                    "if self.drop.is_some() { dpre } else { pass.dout }",
                 ),
-                cpu(
+                within(
+                    "linear.rs",
                     "dinp set for add",
-                    "dinp.write, gradient",
-                    "crate::write::Write::Set, gradient",
+                    "multiply(MatrixMut::new(dinp, rows, inputs), write,",
+                    "multiply(MatrixMut::new(dinp, rows, inputs), Write::Set,",
                 ),
                 cpu(
                     "residual adds to anything",
-                    "dresidual.write, pass.dout",
-                    "crate::write::Write::Add, pass.dout",
+                    "rows::write_all(dresidual, write,",
+                    "rows::write_all(dresidual, crate::write::Write::Add,",
                 ),
-                cpu("bias of the last row", "*sum += d;", "*sum = d;"),
+                within("linear.rs", "bias of the last row", "*sum += d;", "*sum = d;"),
                 within(
                     "activation.rs",
                     "GELU's second term",
@@ -125,6 +133,71 @@ pub fn subjects() -> Vec<Subject> {
                 cpu("other rows not cleared", "dinp.write.begin(values);", ""),
                 cpu("mean's factor dropped", "weight * d", "d"),
                 cpu("mask ignored", "if counted.counts(sample, row) {", "if true {"),
+            ],
+        ),
+        subject(
+            "mlp",
+            &["activation", "dropout", "linear", "norm", "sum"],
+            vec![
+                cpu("residual's gradient overwritten", "*write = Write::Add;", ""),
+                cpu(
+                    "residual adds to anything",
+                    "rows::write_all(dresidual, write,",
+                    "rows::write_all(dresidual, Write::Add,",
+                ),
+                cpu(
+                    "other numbers than forward",
+                    "drop.apply(d, pass.dout, sizes.samples, pass.random)",
+                    "drop.apply(d, pass.dout, sizes.samples, crate::rng::Philox::new(1, 2))",
+                ),
+                cpu(
+                    "nothing dropped backward",
+                    "drop.apply(d, pass.dout, sizes.samples, pass.random)",
+                    "{ let _ = drop; d.copy_from_slice(pass.dout) }",
+                ),
+                cpu(
+                    "norm's parameters exchanged",
+                    "[norm, norm.map(|i| i + 1)].map(|i| pass",
+                    "[norm.map(|i| i + 1), norm].map(|i| pass",
+                ),
+                cpu(
+                    "dweight2 of what is not activated",
+                    "activate(hidden, pre, self.activation);",
+                    "activate(hidden, pre, Activation::None);",
+                ),
+                cpu(
+                    "no derivative",
+                    "second.backward_through(d, self.activation, pre, dpre);",
+                    "second.backward_through(d, Activation::None, pre, dpre);",
+                ),
+                cpu(
+                    "made again without the bias",
+                    "let bias = Some(inputs.real(2));",
+                    "let bias = None;",
+                ),
+                cpu(
+                    "biases exchanged",
+                    "(pass.wanted(Some(3)), pass.wanted(Some(4)))",
+                    "(pass.wanted(Some(3)), pass.wanted(Some(2)))",
+                ),
+                within(
+                    "linear.rs",
+                    "derivative at another row",
+                    "&pre[row * inputs + col..]",
+                    "&pre[col..]",
+                ),
+                within(
+                    "activation.rs",
+                    "GELU's second term",
+                    "distribution + x * density",
+                    "distribution",
+                ),
+                within(
+                    "mod.rs",
+                    "first bias not read",
+                    "(!self.keep_hidden, false)",
+                    "(false, false)",
+                ),
             ],
         ),
         subject(

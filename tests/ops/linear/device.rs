@@ -1,18 +1,12 @@
 //! The linear layer on a device, against backward passes that round where kernels do.
 
-use arrayvec::ArrayVec;
 use crformer::cpu::activation::Activation;
 use crformer::cpu::dropout::Dropout;
 use crformer::cuda::precision::Precision;
-use crformer::error::Result;
-use crformer::op::contract::{
-    Backward, Forward, MAX_INPUTS, OnCpu, Operation, Signature, TensorType,
-};
-use crformer::op::device::{CudaBackward, CudaForward, OnCuda, Workspace};
 use crformer::op::linear::Linear;
-use crformer::scalar::Scalar;
 
 use super::factors;
+use crate::partly::Partly;
 use crate::support::case::{Case, Input};
 use crate::support::device::rounded;
 
@@ -103,52 +97,6 @@ fn sums_in_parts() {
     }
 }
 
-/// The layer with gradients of some of its inputs only.
-#[derive(Clone, Debug)]
-struct Partly {
-    op: Linear,
-    wanted: Vec<bool>,
-}
-
-impl Operation for Partly {
-    fn name(&self) -> &'static str {
-        self.op.name()
-    }
-
-    fn signature(&self, inputs: &[&TensorType]) -> Result<Signature> {
-        let signature = self.op.signature(inputs)?;
-        Ok(Signature { differentiable: self.wanted.clone(), ..signature })
-    }
-}
-
-impl<S: Scalar> OnCpu<S> for Partly {
-    fn forward(&self, pass: Forward<'_, S>) {
-        OnCpu::forward(&self.op, pass);
-    }
-
-    fn backward(&self, pass: Backward<'_, S>) {
-        OnCpu::backward(&self.op, pass);
-    }
-}
-
-impl OnCuda for Partly {
-    fn parameters(&self) -> ArrayVec<usize, MAX_INPUTS> {
-        self.op.parameters()
-    }
-
-    fn workspace(&self, inputs: &[&TensorType], precision: Precision) -> Workspace {
-        OnCuda::workspace(&self.op, inputs, precision)
-    }
-
-    fn forward(&self, pass: &CudaForward<'_>) -> Result<()> {
-        OnCuda::forward(&self.op, pass)
-    }
-
-    fn backward(&self, pass: &CudaBackward<'_>) -> Result<()> {
-        OnCuda::backward(&self.op, pass)
-    }
-}
-
 /// Every choice of gradients, none among them, of a layer whose launch has blocks of every kind, and of one that
 /// has all launches.
 #[test]
@@ -172,7 +120,7 @@ fn some_gradients() {
 }
 
 /// Forward by plain loops in f32 whose products read `norm(inp)` in the device's format, as tensor cores do.
-fn naive_forward(case: &Case<Linear>, precision: Precision) -> Vec<f64> {
+pub fn naive_forward(case: &Case<Linear>, precision: Precision) -> Vec<f64> {
     let (op, inputs) = (&case.op, &case.inputs);
     let double = |values: &[f32]| values.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>();
     let n = single(&rounded(&double(&Norm::of(op, inputs).out()), precision));
@@ -186,12 +134,7 @@ fn naive_forward(case: &Case<Linear>, precision: Precision) -> Vec<f64> {
         if op.bias {
             sum += inputs[if op.norm.is_some() { 4 } else { 2 }].real[o] as f32;
         }
-        sum = match op.activation {
-            Activation::None => sum,
-            Activation::Relu => sum.max(0.0),
-            Activation::Gelu => 0.5 * sum * (1.0 + libm::erff(sum / 2f32.sqrt())),
-        };
-        sum *= factors[i] as f32;
+        sum = activated(op.activation, sum) * factors[i] as f32;
         if op.residual {
             sum += inputs[inputs.len() - 1].real[i] as f32;
         }
@@ -202,7 +145,7 @@ fn naive_forward(case: &Case<Linear>, precision: Precision) -> Vec<f64> {
 
 /// Backward by plain loops in f32 whose products read `norm(inp)` and `dpre` in the device's format, as tensor
 /// cores do, and whose norm goes on from a gradient in that format.
-fn naive_backward(
+pub fn naive_backward(
     case: &Case<Linear>,
     dout: &[f64],
     precision: Precision,
@@ -249,7 +192,15 @@ fn single(values: &[f64]) -> Vec<f32> {
     values.iter().map(|&x| x as f32).collect()
 }
 
-fn derivative(activation: Activation, x: f32) -> f32 {
+pub fn activated(activation: Activation, x: f32) -> f32 {
+    match activation {
+        Activation::None => x,
+        Activation::Relu => x.max(0.0),
+        Activation::Gelu => 0.5 * x * (1.0 + libm::erff(x / 2f32.sqrt())),
+    }
+}
+
+pub fn derivative(activation: Activation, x: f32) -> f32 {
     match activation {
         Activation::None => 1.0,
         Activation::Relu => f32::from(u8::from(x > 0.0)),

@@ -11,7 +11,8 @@ use crate::cuda::precision::Precision;
 pub struct Tile {
     /// Which of the kernels that differ in tiles makes them.
     kernel: usize,
-    side: usize,
+    rows: usize,
+    columns: usize,
     threads: u32,
     shared: u32,
     /// Numbers of the depth that are brought at once, and what they take beside other blocks, and alone.
@@ -27,7 +28,8 @@ pub struct Tile {
 
 const LARGE_F32: Tile = Tile {
     kernel: 0,
-    side: 128,
+    rows: 128,
+    columns: 128,
     threads: 256,
     shared: 33 << 10,
     step: 16,
@@ -40,7 +42,8 @@ const LARGE_F32: Tile = Tile {
 /// With what kernels declare beside their operands it is more than a kernel has without asking.
 const LARGE: Tile = Tile {
     kernel: 1,
-    side: 128,
+    rows: 128,
+    columns: 128,
     threads: 256,
     shared: (48 << 10) + 128,
     step: 32,
@@ -52,7 +55,8 @@ const LARGE: Tile = Tile {
 };
 const SMALL: Tile = Tile {
     kernel: 2,
-    side: 64,
+    rows: 64,
+    columns: 64,
     threads: 128,
     shared: 24 << 10,
     step: 32,
@@ -61,6 +65,35 @@ const SMALL: Tile = Tile {
     of_result: 700,
     of_part: 680,
     of_part_alone: 280,
+};
+
+/// Rows of an MLP with all their outputs, of at most 128 inputs and outputs: the depth is what is hidden, of which a
+/// step makes its numbers and multiplies them on. What a block takes for its input and its statistics is in `of_result`.
+const MLP: Tile = Tile {
+    kernel: 0,
+    rows: 128,
+    columns: 128,
+    threads: 128,
+    shared: 51_584,
+    step: 32,
+    of_step: 1400,
+    of_step_alone: 1400,
+    of_result: 4000,
+    of_part: 2730,
+    of_part_alone: 1100,
+};
+/// The same for at most 256.
+const WIDE_MLP: Tile = Tile {
+    kernel: 1,
+    columns: 256,
+    threads: 256,
+    shared: 101_760,
+    of_step: 2800,
+    of_step_alone: 2800,
+    of_result: 7000,
+    of_part: 5460,
+    of_part_alone: 2200,
+    ..MLP
 };
 
 /// Shared memory for the statistics and parameters of a norm.
@@ -77,8 +110,8 @@ const OF_MEETING: usize = 1500;
 const STATISTICS_A_CLOCK: usize = 24;
 
 impl Tile {
-    /// The kernel of these for f32, bf16 and small tiles of bf16 that makes such tiles.
-    pub fn choose(&self, kernels: [Kernel; 3]) -> Kernel {
+    /// The kernel that makes such tiles, of these for f32, bf16 and small tiles of bf16, or for an MLP and a wide one.
+    pub fn choose<const N: usize>(&self, kernels: [Kernel; N]) -> Kernel {
         kernels[self.kernel]
     }
 
@@ -109,7 +142,8 @@ pub struct Divided {
 
 impl Divided {
     fn tiles(&self) -> usize {
-        self.product.rows.div_ceil(self.tile.side) * self.product.columns.div_ceil(self.tile.side)
+        self.product.rows.div_ceil(self.tile.rows)
+            * self.product.columns.div_ceil(self.tile.columns)
     }
 
     fn steps(&self) -> usize {
@@ -127,7 +161,7 @@ impl Divided {
     /// Bytes of the parts, none if there is one only.
     pub fn memory(&self) -> usize {
         let parts = if self.parts > 1 { self.blocks() } else { 0 };
-        parts * self.tile.side * self.tile.side * size_of::<f32>()
+        parts * self.tile.rows * self.tile.columns * size_of::<f32>()
     }
 
     /// How many groups have to meet until each tile's parts are added up.
@@ -156,7 +190,7 @@ impl Divided {
 
     /// Clocks of a block before and after its steps.
     fn around(&self) -> usize {
-        let statistics = self.tile.side * self.product.depth / STATISTICS_A_CLOCK;
+        let statistics = self.tile.rows * self.product.depth / STATISTICS_A_CLOCK;
         self.tile.of_result + if self.product.norm { statistics } else { 0 }
     }
 
@@ -183,6 +217,22 @@ pub fn divide<const N: usize>(
         Precision::Bf16 if time(&small) < time(&large) => small,
         _ => large,
     }
+}
+
+/// Divides the rows of an MLP, and what is hidden, if one launch can make both its products.
+pub fn divide_mlp(
+    [rows, inputs, hidden, outputs]: [usize; 4],
+    precision: Precision,
+    tickets: usize,
+) -> Option<Divided> {
+    let tile = match (precision, inputs.max(outputs)) {
+        (Precision::Bf16, ..=128) => MLP,
+        (Precision::Bf16, ..=256) => WIDE_MLP,
+        _ => return None,
+    };
+    let product = Product { rows, columns: outputs, depth: hidden, norm: false };
+    let [divided] = divide_by(tile, [product], tickets);
+    Some(divided)
 }
 
 fn divide_by<const N: usize>(tile: Tile, products: [Product; N], tickets: usize) -> [Divided; N] {
