@@ -298,16 +298,16 @@ template <typename T, int D> __device__ inline void backward(const BackwardPass<
   extern __shared__ uint4 memory[];
   __shared__ BackwardBlock<T, D> block;
   constexpr int N = KEYS<T, D>;
-  if (threadIdx.x == 0) block = BackwardBlock<T, D>::of(pass, map, reinterpret_cast<char *>(memory));
+  const BackwardBlock<T, D> same = BackwardBlock<T, D>::of(pass, map, reinterpret_cast<char *>(memory));
+  if (threadIdx.x == 0) block = same;
+  same.biases.load_table(pass.table, map);
+  if (pass.partial != nullptr) same.gradients.begin(map);
   __syncthreads();
-  block.biases.load_table(pass.table, map);
-  if (pass.partial != nullptr) block.gradients.begin(map);
 #pragma unroll 1
   while (block.share.next < block.share.end) {
-    __syncthreads(); // nobody uses the rectangle before it any more
     const Rectangle rectangle = Rectangle::of(map, block.share.next);
-    if (threadIdx.x == 0) block.rectangle = rectangle;
     block.biases.set_offsets(rectangle, map.width, block.places);
+    if (threadIdx.x == 0) block.rectangle = rectangle;
     __syncthreads();
     if (threadIdx.x == 0) ++block.share.next;
     bring_rows<T, D>(block.wanted, block.places, block.rectangle.key_tiles() * 16);
@@ -323,14 +323,14 @@ template <typename T, int D> __device__ inline void backward(const BackwardPass<
       differentiate<T, D, 1>(block, pass, map, tile);
     else
       stand_by(block, pass, map);
+    __syncthreads(); // nobody uses the rectangle any more, but
     if (pass.partial == nullptr || !block.rectangle.padded) continue;
-    __syncthreads(); // nobody reads `ds`, or what else lies there, any more
     block.gradients.sum_padding(block.rectangle, block.biases);
+    __syncthreads();
   }
   if (pass.partial == nullptr) return;
   const size_t numbers = (2 * map.window - 1) * (2 * map.window - 1) + 2 * map.head_dim;
   float *const partial = pass.partial + map.head() * gridDim.y * numbers;
-  __syncthreads();
   block.gradients.put(partial + blockIdx.y * numbers, map);
   if (is_last_block(pass.tickets + map.head(), gridDim.y))
     sum_blocks(partial, pass.dtable, pass.add_table, pass.dbias, pass.add_bias, map);

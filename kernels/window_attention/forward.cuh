@@ -161,15 +161,15 @@ __device__ inline void forward(const T *qkv, const T *qkv_bias, const float *tab
   extern __shared__ uint4 memory[];
   __shared__ ForwardBlock<T, D> block;
   constexpr int N = QUERIES<T, D>;
-  if (threadIdx.x == 0) block = ForwardBlock<T, D>::of(qkv, qkv_bias, out, map, reinterpret_cast<char *>(memory));
+  const ForwardBlock<T, D> same = ForwardBlock<T, D>::of(qkv, qkv_bias, out, map, reinterpret_cast<char *>(memory));
+  if (threadIdx.x == 0) block = same;
+  same.biases.load_table(table, map);
   __syncthreads();
-  block.biases.load_table(table, map);
 #pragma unroll 1
   while (block.share.next < block.share.end) {
-    __syncthreads(); // nobody uses the rectangle before it any more
     const Rectangle rectangle = Rectangle::of(map, block.share.next);
-    if (threadIdx.x == 0) block.rectangle = rectangle;
     block.biases.set_offsets(rectangle, map.width, block.places);
+    if (threadIdx.x == 0) block.rectangle = rectangle;
     __syncthreads();
     if (threadIdx.x == 0) ++block.share.next;
     bring_rows<T, D>(block.wanted, block.places, block.rectangle.key_tiles() * 16);
@@ -182,5 +182,6 @@ __device__ inline void forward(const T *qkv, const T *qkv_bias, const float *tab
       block.template attend<N>(tile, lse, map);
     else if (N > 1 && tile < tiles)
       block.template attend<1>(tile, lse, map);
+    __syncthreads(); // nobody uses the rectangle any more
   }
 }
