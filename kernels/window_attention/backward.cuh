@@ -7,8 +7,8 @@
 
 // Tiles of 16 keys that a warp has.
 template <typename T, int D> constexpr int KEYS = sizeof(T) == 4 || D <= 32 ? 2 : 1;
-// Of a block: no rectangle has more than 10 tiles.
-template <typename T, int D> constexpr int MOST_WARPS = 10 / KEYS<T, D>;
+// Places for sums of warps, of which there are at most 5 or 10: no rectangle has more than 10 tiles.
+template <typename T, int D> constexpr int SLOTS = KEYS<T, D> == 2 ? 6 : 10;
 
 // Whether a warp keeps its tiles of v in registers, and gradients of scores take the place of v in shared memory.
 template <typename T, int D> constexpr bool KEEPS_V = sizeof(T) == 2 && D <= 32;
@@ -35,7 +35,7 @@ template <typename T, int D> struct BackwardBlock {
   Gradients<T> gradients;
   int *places;
   float *lse;
-  float *sums; // [2, most warps, 16]: sum(p dp) of the queries of a tile over each warp's keys
+  float *sums; // [2, slots, 16]: sum(p dp) of the queries of a tile over each warp's keys; zero without a warp
 
   static __device__ BackwardBlock of(const BackwardPass<T> &pass, const Map &map, char *at) {
     constexpr int BYTES = Rows<T, D>::BYTES;
@@ -60,13 +60,10 @@ template <typename T, int D> struct BackwardBlock {
     block.biases = Biases::take(memory, map);
     block.places = memory.take<int>(rows);
     block.lse = memory.take<float>(rows);
-    block.sums = memory.take<float>(2 * MOST_WARPS<T, D> * 16);
+    block.sums = memory.take<float>(2 * SLOTS<T, D> * 16);
     block.gradients.take(memory, map, pass.partial != nullptr);
     return block;
   }
-
-  // How many warps have keys.
-  __device__ int warps() const { return (rectangle.key_tiles() + KEYS<T, D> - 1) / KEYS<T, D>; }
 
   // [B, heads, H, W], of which `places` know the batch's part; infinity where there is no query, which makes
   // nothing of its scores.
@@ -74,6 +71,7 @@ template <typename T, int D> struct BackwardBlock {
     statistic += static_cast<size_t>(rectangle.image * (map.heads - 1) + map.head()) * map.height * map.width;
     for (int i = threadIdx.x; i < rectangle.key_tiles() * 16; i += blockDim.x)
       lse[i] = places[i] >= 0 ? statistic[places[i]] : INFINITY;
+    for (int i = threadIdx.x; i < 2 * SLOTS<T, D> * 16; i += blockDim.x) sums[i] = 0.0f;
   }
 
   // Gradients of the queries of one tile of the group that begins at row `begin`, by one warp.
@@ -188,33 +186,39 @@ template <typename T, int D, int N> struct Keys {
     if (!(lane & 4)) store_word(sums + (second * 8 + lane % 4 * 2 + odd) * 4, __float_as_uint(sum));
   }
 
-  // Adds what the queries from `row` on give to dk and dv, and writes their `ds`. `sums` are those of `warps` warps.
-  __device__ void differentiate(Tile (&p)[N], Tile (&dp)[N], const Addresses &at, unsigned sums, int warps,
-                                int row, int pitch, int lane) {
+  // Adds what the queries from `row` on give to dk and dv, and writes their `ds`.
+  __device__ void differentiate(Tile (&p)[N], Tile (&dp)[N], const Addresses &at, unsigned sums, int row, int pitch,
+                                int lane) {
+    Factor<T> factor[N];
     // forward: out = p v
-    multiply_rows<T, D, N>(dv, p, at.dout, row, lane);
-    float sum[2][2] = {};
-    constexpr int MOST = MOST_WARPS<T, D> * 2, AT_ONCE = MOST <= 10 ? MOST : 2;
-#pragma unroll AT_ONCE
-    for (int i = 0; i < MOST; ++i) {
-      float of_warp[2];
-      if (i / 2 >= warps) break;
-      load_pair(of_warp, sums + (i * 8 + lane % 4 * 2) * 4);
-      sum[i % 2][0] += of_warp[0], sum[i % 2][1] += of_warp[1];
-    }
+#pragma unroll
+    for (int n = 0; n < N; ++n) factor[n].set(p[n]);
+    multiply_rows<D, N>(dv, factor, at.dout, row, lane);
+    const float sum = sum_warps(sums, lane);
     // forward: p = softmax(s)
 #pragma unroll
-    for (int n = 0; n < N; ++n)
+    for (int i = 0; i < 4; ++i) {
+      const float of_column = __shfl_sync(0xffffffffu, sum, i / 2 * 8 + lane % 4 * 2 + i % 2);
 #pragma unroll
-      for (int i = 0; i < 8; ++i) dp[n][i / 4][i % 4] = p[n][i / 4][i % 4] * (dp[n][i / 4][i % 4] - sum[i / 4][i % 2]);
+      for (int n = 0; n < N; ++n)
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          float &g = dp[n][i / 2][half * 2 + i % 2];
+          g = p[n][i / 2][half * 2 + i % 2] * (g - of_column);
+        }
+    }
     // forward: s = scale q k^T + biases
-    multiply_rows<T, D, N>(dk, dp, at.q, row, lane);
 #pragma unroll
-    for (int n = 0; n < N; ++n)
+    for (int n = 0; n < N; ++n) factor[n].set(dp[n]), factor[n].store(at.ds + n * 16 * pitch, pitch);
+    multiply_rows<D, N>(dk, factor, at.q, row, lane);
+  }
+
+  // All warps' sums of query lane % 16.
+  static __device__ float sum_warps(unsigned sums, int lane) {
+    float sum = 0.0f;
 #pragma unroll
-      for (int i = 0; i < 4; ++i) // rows, columns
-        store_pair<T>(at.ds + (n * 16 + i / 2 * 8) * pitch + i % 2 * 8 * static_cast<int>(sizeof(T)),
-                      dp[n][i % 2][i / 2 * 2], dp[n][i % 2][i / 2 * 2 + 1]);
+    for (int i = 0; i < SLOTS<T, D>; i += 2) sum += load_number(sums + (i * 16 + lane) * 4);
+    return sum + __shfl_xor_sync(0xffffffffu, sum, 16);
   }
 
   // Writes dk and dv; those of the padding are added to the block's. Nobody reads k and v any more.
@@ -252,7 +256,7 @@ template <typename T, int D, int N> struct Keys {
 template <typename T, int D, int N>
 __device__ inline void differentiate(const BackwardBlock<T, D> &block, const BackwardPass<T> &pass, const Map &map,
                                      int tile) {
-  const int rows = block.rectangle.query_tiles() * 16, warps = block.warps(), lane = of_lane();
+  const int rows = block.rectangle.query_tiles() * 16, lane = of_lane();
   const int pitch = block.gradients.pitch, size = sizeof(T);
   Keys<T, D, N> keys(block, tile, lane);
   Addresses at = {block.wanted[0].address(),
@@ -269,12 +273,12 @@ __device__ inline void differentiate(const BackwardBlock<T, D> &block, const Bac
     at.ds = shared_address(block.gradients.ds) + (tile * 16 + lane / 4) * pitch + lane % 4 * 2 * size;
 #pragma unroll 1
     for (int row = begin; row < end; row += 16, at.ds += 16 * size) {
-      const unsigned sums = shared_address(block.sums) + (row & 16 ? MOST_WARPS<T, D> * 16 * 4 : 0);
+      const unsigned sums = shared_address(block.sums) + (row & 16 ? SLOTS<T, D> * 16 * 4 : 0);
       Tile p[N], dp[N];
       keys.probabilities(p, dp, at, tile, row, lane);
       keys.sum_columns(sums + threadIdx.x / WARP * 16 * 4, p, dp, lane);
       __syncthreads(); // the sums of all warps are there; `ds` of the tile before is too
-      keys.differentiate(p, dp, at, sums, warps, row, pitch, lane);
+      keys.differentiate(p, dp, at, sums, row, pitch, lane);
     }
     block.finish_group(begin, end, pass, map);
   }
@@ -323,10 +327,11 @@ template <typename T, int D> __device__ inline void backward(const BackwardPass<
       differentiate<T, D, 1>(block, pass, map, tile);
     else
       stand_by(block, pass, map);
-    __syncthreads(); // nobody uses the rectangle any more, but
-    if (pass.partial == nullptr || !block.rectangle.padded) continue;
-    block.gradients.sum_padding(block.rectangle, block.biases);
-    __syncthreads();
+    if (pass.partial != nullptr && block.rectangle.padded) {
+      __syncthreads(); // nobody reads `ds`, or what else lies there, any more
+      block.gradients.sum_padding(block.rectangle, block.biases);
+    }
+    __syncthreads(); // nobody uses the rectangle any more
   }
   if (pass.partial == nullptr) return;
   const size_t numbers = (2 * map.window - 1) * (2 * map.window - 1) + 2 * map.head_dim;

@@ -76,7 +76,12 @@ template <typename T, int D, int N> struct Queries {
     for (int j = 0; j < COUNT; ++j) score(scores[j], k, offsets, (tile + j) * 16, lane);
     exponentials<COUNT>(scores, scale);
 #pragma unroll
-    for (int j = 0; j < COUNT; ++j) multiply_rows<T, D, N>(out, scores[j], v, (tile + j) * 16, lane);
+    for (int j = 0; j < COUNT; ++j) {
+      Factor<T> p[N];
+#pragma unroll
+      for (int n = 0; n < N; ++n) p[n].set(scores[j][n]);
+      multiply_rows<D, N>(out, p, v, (tile + j) * 16, lane);
+    }
   }
 
   __device__ void see_all(unsigned k, unsigned v, const Biases &biases, int tiles, int lane) {

@@ -121,7 +121,7 @@ impl Division {
         let (v, scores) =
             if keeps_v { (0, scores.max(self.operand())) } else { (self.operand(), scores) };
         let pairs = (2 * window - 1) * window * window;
-        let of_warps = 2 * MOST_TILES / self.tiles_of_warp() * 16;
+        let of_warps = 2 * (MOST_TILES / self.tiles_of_warp()).next_multiple_of(2) * 16;
         let sums = [of_warps, pairs, 2 * head_dim, self.tiles * 16];
         3 * self.operand()
             + v
