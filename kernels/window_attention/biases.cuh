@@ -1,4 +1,5 @@
-// What is added to the scores of a head: the table, what it makes of padding, and what hides keys that are none.
+// What is added to the scores of a head: the table, what it makes of padding, and what hides keys that are
+// none.
 #pragma once
 
 #include "rows.cuh"
@@ -20,17 +21,18 @@ template <typename Value> __device__ inline float log_sum(int first, int end, Va
   return most + log2f(sum);
 }
 
-// Probabilities are powers of two of scores: `scale` makes scores of products of queries and keys. Here are three
-// planes of rows of `pitch` numbers: the table, [2 window - 1] of them; for every query the logarithm of the sum
-// over all padded keys, [window]; minus infinity, [window]. They are divided by `scale`, so that products can be
-// added to them as they are. Where a query's number for a key is, is the
-// difference of two offsets in bytes, whatever plane the key is in. Rows are so far apart that neighbouring
-// queries and keys meet in no bank also where they go on into the next row of a window.
+// Probabilities are powers of two of scores: `scale` makes scores of products of queries and keys. Here are
+// three planes of rows of `pitch` numbers: the table, [2 window - 1] of them; for every query the logarithm
+// of the sum over all padded keys, [window]; minus infinity, [window]. They are divided by `scale`, so that
+// products can be added to them as they are. Where a query's number for a key is, is the difference of two
+// offsets in bytes, whatever plane the key is in. Rows are so far apart that neighbouring queries and keys
+// meet in no bank also where they go on into the next row of a window.
 struct Biases {
   float *planes;
-  float *strips; // [2, 2 window - 1, window]: sums over a row of padding, beside the positions and below them
-  int *keys;     // offsets of keys
-  int *queries;  // and of queries
+  float
+      *strips;  // [2, 2 window - 1, window]: sums over a row of padding, beside the positions and below them
+  int *keys;    // offsets of keys
+  int *queries; // and of queries
   int window, side, pitch;
   float root, scale; // of products for scores as they are, and as powers of two
 
@@ -77,13 +79,12 @@ struct Biases {
       const bool below = row >= side, any = below ? r.rows < r.all_rows : r.columns < r.all_columns;
       const float *const of = planes + (below ? row - side : row) * pitch + x + window - 1;
       strips[row * window + x] = log_sum(any && !below ? r.columns : 0, any ? r.all_columns : 0,
-                                             [=](int kx) { return of[-kx] * scale; });
+                                         [=](int kx) { return of[-kx] * scale; });
     }
     __syncthreads();
     for (int i = threadIdx.x; i < r.positions; i += blockDim.x) {
       const int y = i / r.columns, x = i - y * r.columns;
-      padding(y, x) =
-          log_sum(0, r.all_rows, [=](int ky) { return strip(ky >= r.rows, y - ky, x); }) / scale;
+      padding(y, x) = log_sum(0, r.all_rows, [=](int ky) { return strip(ky >= r.rows, y - ky, x); }) / scale;
     }
   }
 };

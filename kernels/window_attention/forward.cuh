@@ -5,7 +5,7 @@
 
 // Tiles of 16 queries that a warp has, and tiles of keys whose scores it holds at once.
 template <typename T, int D> constexpr int QUERIES = sizeof(T) == 4 || D <= 32 ? 2 : 1;
-template <typename T> constexpr int STEP = sizeof(T) == 2 ? 3 : 1;
+template <typename T> constexpr int STEP = sizeof(T) == 2 ? 2 : 1;
 
 // N tiles of queries of one warp with what they have seen so far. Scores are kept divided by their scale.
 template <typename T, int D, int N> struct Queries {
@@ -43,8 +43,8 @@ template <typename T, int D, int N> struct Queries {
     multiply<D, N>(scores, q, k, key, lane);
   }
 
-  // Makes exponentials of scores, relative to the largest so far, and all that there is relative to that too: what
-  // decides a row is exactly 1 then, and 1 it stays in bf16.
+  // Makes exponentials of scores, relative to the largest so far, and all that there is relative to that
+  // too: what decides a row is exactly 1 then, and 1 it stays in bf16.
   template <int COUNT> __device__ void exponentials(Tile (&scores)[COUNT][N], float scale) {
 #pragma unroll
     for (int n = 0; n < N; ++n)
@@ -95,7 +95,8 @@ template <typename T, int D, int N> struct Queries {
       for (; tile < tiles; ++tile) see<1>(k, v, offsets, tile, scale, lane);
   }
 
-  // Puts the means of v in the place of the queries, and the logarithms of the sums, as powers of two, into `lse`.
+  // Puts the means of v in the place of the queries, and the logarithms of the sums, as powers of two, into
+  // `lse`.
   __device__ void finish(unsigned rows, float *lse, float scale, int tile, int lane) {
 #pragma unroll
     for (int n = 0; n < N; ++n) {
@@ -152,7 +153,8 @@ template <typename T, int D> struct ForwardBlock {
     for (int n = 0; n < N; ++n) put_rows<T, D>(wanted[0].rows, (tile + n) * 16, out, places, lane);
     if (statistic == nullptr) return;
     // [B, heads, H, W], of which `places` know the batch's part
-    statistic += static_cast<size_t>(rectangle.image * (map.heads - 1) + map.head()) * map.height * map.width;
+    statistic +=
+        static_cast<size_t>(rectangle.image * (map.heads - 1) + map.head()) * map.height * map.width;
 #pragma unroll 1
     for (int i = tile * 16 + lane; i < (tile + N) * 16; i += WARP)
       if (places[i] >= 0) statistic[places[i]] = lse[i];
@@ -166,7 +168,8 @@ __device__ inline void forward(const T *qkv, const T *qkv_bias, const float *tab
   extern __shared__ uint4 memory[];
   __shared__ ForwardBlock<T, D> block;
   constexpr int N = QUERIES<T, D>;
-  const ForwardBlock<T, D> same = ForwardBlock<T, D>::of(qkv, qkv_bias, out, map, reinterpret_cast<char *>(memory));
+  const ForwardBlock<T, D> same =
+      ForwardBlock<T, D>::of(qkv, qkv_bias, out, map, reinterpret_cast<char *>(memory));
   if (threadIdx.x == 0) block = same;
   same.biases.load_table(table, map);
   __syncthreads();

@@ -1,16 +1,17 @@
-// Gradients that windows share: the table's, and those of padding's k and v, summed over a block's rectangles in
-// shared memory, then over blocks.
+// Gradients that windows share: the table's, and those of padding's k and v, summed over a block's
+// rectangles in shared memory, then over blocks.
 #pragma once
 
 #include "../common/last_block.cuh"
 #include "tiles.cuh"
 
 template <typename T> struct Gradients {
-  // Gradients of scores, keys by queries of a group, `pitch` bytes a key: neither rows that ldmatrix reads at once
-  // nor threads that sum up diagonals meet in a bank.
+  // Gradients of scores, keys by queries of a group, `pitch` bytes a key: neither rows that ldmatrix reads
+  // at once nor threads that sum up diagonals meet in a bank.
   char *ds;
   int pitch;
-  // Sums over windows: by distance of rows, column of the key and column of the query; and the padding's dk and dv.
+  // Sums over windows: by distance of rows, column of the key and column of the query; and the padding's dk
+  // and dv.
   float *pairs, *padding;
   float *of_padding; // a rectangle's gradients of scores with the padding, by query
 
@@ -40,9 +41,11 @@ template <typename T> struct Gradients {
     for (int i = threadIdx.x; i < 2 * map.head_dim; i += blockDim.x) padding[i] = 0.0f;
   }
 
-  // Goes down a column of keys beside ROWS rows of one of queries, from row `y` on: what lies as far apart as what
-  // came before is in the next of as many sums. `at` is the first key's, `sum` that of the largest distance.
-  template <int ROWS> __device__ void walk(unsigned at, unsigned sum, const Rectangle &r, int step, int down) const {
+  // Goes down a column of keys beside ROWS rows of one of queries, from row `y` on: what lies as far apart
+  // as what came before is in the next of as many sums. `at` is the first key's, `sum` that of the largest
+  // distance.
+  template <int ROWS>
+  __device__ void walk(unsigned at, unsigned sum, const Rectangle &r, int step, int down) const {
     const int next = r.columns * static_cast<int>(sizeof(T));
     float of[ROWS] = {};
 #pragma unroll 4
@@ -55,17 +58,20 @@ template <typename T> struct Gradients {
       of[0] = 0.0f;
     }
 #pragma unroll
-    for (int i = ROWS - 1; i > 0; --i, sum -= down) store_word(sum, __float_as_uint(load_number(sum) + of[i]));
+    for (int i = ROWS - 1; i > 0; --i, sum -= down)
+      store_word(sum, __float_as_uint(load_number(sum) + of[i]));
   }
 
   // Adds `ds` of the queries from `begin` to `end`. A thread has a column of keys and one of queries.
   __device__ void sum_group(const Rectangle r, int window, int begin, int end) const {
     constexpr int ROWS = 4;
-    const int last = min(end, r.positions), size = sizeof(T), down = window * window * 4, step = r.columns * pitch;
+    const int last = min(end, r.positions), size = sizeof(T), down = window * window * 4,
+              step = r.columns * pitch;
 #pragma unroll 1
     for (int pair = threadIdx.x; pair < r.columns * r.columns; pair += blockDim.x) {
       const int kx = pair / r.columns, qx = pair - kx * r.columns;
-      const int first = (begin - qx + r.columns - 1) / r.columns, after = (last - qx + r.columns - 1) / r.columns;
+      const int first = (begin - qx + r.columns - 1) / r.columns,
+                after = (last - qx + r.columns - 1) / r.columns;
       unsigned at = shared_address(ds) + kx * pitch + (first * r.columns + qx - begin) * size;
       unsigned sum = shared_address(pairs) + ((first + window - 1) * window + kx) * window * 4 + qx * 4;
       int y = first;
@@ -83,8 +89,8 @@ template <typename T> struct Gradients {
     }
   }
 
-  // What the gradients of the scores with the padding are for the table: Biases::sum_padding backwards. All threads;
-  // nobody reads `ds` any more.
+  // What the gradients of the scores with the padding are for the table: Biases::sum_padding backwards. All
+  // threads; nobody reads `ds` any more.
   __device__ void sum_padding(const Rectangle r, const Biases biases) const {
     const int side = biases.side, window = biases.window;
     const float scale = biases.scale;
@@ -96,7 +102,8 @@ template <typename T> struct Gradients {
       const float strip = biases.strips[row * window + x];
       float sum = 0.0f;
       // forward: padding(y, x) = log_sum of strip(ky >= rows, y - ky, x)
-      for (int y = max(0, dy + (below ? r.rows : 0)); y < min(r.rows, dy + (below ? r.all_rows : r.rows)); ++y)
+      for (int y = max(0, dy + (below ? r.rows : 0)); y < min(r.rows, dy + (below ? r.all_rows : r.rows));
+           ++y)
         sum += of_padding[y * r.columns + x] * exp2_approximate(strip - biases.padding(y, x) * scale);
       of_strips[row * window + x] = sum;
     }

@@ -5,8 +5,8 @@
 #include "../common/vector.cuh"
 #include "windows.cuh"
 
-// The number of this lane, as something that the compiler does not know to be the same elsewhere: what a part of a
-// kernel derives from it is worked out again there, and takes no registers of other parts.
+// The number of this lane, as something that the compiler does not know to be the same elsewhere: what a
+// part of a kernel derives from it is worked out again there, and takes no registers of other parts.
 __device__ inline int of_lane() {
   int lane;
   asm volatile("mov.u32 %0, %%laneid;" : "=r"(lane));
@@ -56,28 +56,19 @@ template <typename T> struct Head {
   }
 };
 
-// A chunk with the first `count` of its numbers, then zeros.
-template <typename T> __device__ inline void bring_chunk(char *to, const T *from, int count, bool whole) {
-  if (whole) {
-    copy_async<16>(shared_address(to), from, count > 0);
-  } else {
-#pragma unroll 1
-    for (int i = 0; i < WIDEST<T>; ++i) {
-      float value[1] = {0.0f};
-      if (i < count) load<T, 1>(from + i, value);
-      store(reinterpret_cast<T *>(to) + i, value);
-    }
-  }
-}
-
-// What becomes of a head's numbers in shared memory: rows as `places` says. Padding is zero where `padding` is
-// null.
+// What becomes of a head's numbers in shared memory: rows as `places` says. Padding is zero where `padding`
+// is null.
 template <typename T> struct Wanted {
   Head<const T> head;
   const T *padding;
   char *rows;
 
   __device__ unsigned address() const { return shared_address(rows); }
+  // Where the numbers of a row from `number` on are, null if they are zeros.
+  __device__ const T *source(int place, int number) const {
+    const T *const other = place == PADDING && padding != nullptr ? padding + number : nullptr;
+    return number >= head.numbers ? nullptr : place >= 0 ? head.at(place, number) : other;
+  }
 };
 
 template <typename T, int D, int N>
@@ -86,24 +77,39 @@ __device__ inline void bring_rows(const Wanted<T> (&from)[N], const int *places,
   Wanted<T> wanted[N];
 #pragma unroll
   for (int n = 0; n < N; ++n) wanted[n] = from[n];
+  bool whole = true;
+#pragma unroll
+  for (int n = 0; n < N; ++n) whole &= wanted[n].head.whole;
+  if (whole) {
 #pragma unroll 1
-  for (int i = threadIdx.x; i < rows * Place::CHUNKS; i += blockDim.x) {
-    const int row = i / Place::CHUNKS, chunk = i % Place::CHUNKS, place = places[row];
-    const int number = chunk * Place::CHUNK, count = min(max(wanted[0].head.numbers - number, 0), Place::CHUNK);
+    for (int i = threadIdx.x; i < rows * Place::CHUNKS; i += blockDim.x) {
+      const int row = i / Place::CHUNKS, chunk = i % Place::CHUNKS, place = places[row];
+      const unsigned to = Place::chunk(row, chunk);
+#pragma unroll
+      for (int n = 0; n < N; ++n) {
+        const T *const source = wanted[n].source(place, chunk * Place::CHUNK);
+        copy_async<16>(wanted[n].address() + to, source == nullptr ? wanted[n].head.first : source,
+                       source != nullptr);
+      }
+    }
+    return;
+  }
+#pragma unroll 1
+  for (int i = threadIdx.x; i < rows * D; i += blockDim.x) {
+    const int row = i / D, number = i % D, place = places[row];
 #pragma unroll
     for (int n = 0; n < N; ++n) {
-      const Wanted<T> &w = wanted[n];
-      const bool padding = place == PADDING && w.padding != nullptr, there = count > 0 && (place >= 0 || padding);
-      const T *const at = !there ? w.head.first : padding ? w.padding + number : w.head.at(place, number);
-      bring_chunk(w.rows + Place::chunk(row, chunk), at, there ? count : 0, w.head.whole);
+      const T *const source = wanted[n].source(place, number);
+      *reinterpret_cast<T *>(wanted[n].rows + Place::number(row, number)) =
+          source == nullptr ? T(0.0f) : *source;
     }
   }
 }
 
 // 16 bytes at once: of an assignment nvcc makes four stores now and then.
 __device__ inline void store_chunk(void *to, uint4 chunk) {
-  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(chunk.x), "r"(chunk.y), "r"(chunk.z),
-               "r"(chunk.w)
+  asm volatile("st.global.v4.u32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(chunk.x), "r"(chunk.y),
+               "r"(chunk.z), "r"(chunk.w)
                : "memory");
 }
 

@@ -30,8 +30,8 @@ template <typename T> __device__ inline void store_pair(unsigned at, float first
 
 // Tiles begin at multiples of 8 rows, by which the permutation of chunks repeats.
 
-// Sums of a 16 x 16 tile: lane 4 g + t has of columns 8 j + 2 t and the next rows g (numbers 0 and 1 of [j]) and
-// g + 8 (numbers 2 and 3).
+// Sums of a 16 x 16 tile: lane 4 g + t has of columns 8 j + 2 t and the next rows g (numbers 0 and 1 of [j])
+// and g + 8 (numbers 2 and 3).
 using Tile = float[2][4];
 
 // 16 rows as the first operand of a product over their numbers.
@@ -57,8 +57,8 @@ template <int D> struct Operand<float, D> {
 
 // sums[n] += first[n] * transpose of the 16 rows of `second` from `row` on.
 template <int D, int N>
-__device__ inline void multiply(Tile (&sums)[N], const Operand<bf16, D> (&first)[N], unsigned second, int row,
-                                int lane) {
+__device__ inline void multiply(Tile (&sums)[N], const Operand<bf16, D> (&first)[N], unsigned second,
+                                int row, int lane) {
 #pragma unroll
   for (int k = 0; k < D / 16; ++k) {
     unsigned b[4];
@@ -73,8 +73,8 @@ __device__ inline void multiply(Tile (&sums)[N], const Operand<bf16, D> (&first)
 }
 
 template <int D, int N>
-__device__ inline void multiply(Tile (&sums)[N], const Operand<float, D> (&first)[N], unsigned second, int row,
-                                int lane) {
+__device__ inline void multiply(Tile (&sums)[N], const Operand<float, D> (&first)[N], unsigned second,
+                                int row, int lane) {
   using Place = Rows<float, D>;
   const int g = lane / 4, t = lane % 4;
 #pragma unroll 1
@@ -97,8 +97,8 @@ __device__ inline void multiply(Tile (&sums)[N], const Operand<float, D> (&first
   }
 }
 
-// A 16 x 16 tile as the first operand of the next product. In shared memory it has lines of `pitch` bytes, and `at` is
-// where this lane's first pair belongs.
+// A 16 x 16 tile as the first operand of the next product. In shared memory it has lines of `pitch` bytes,
+// and `at` is where this lane's first pair belongs.
 template <typename T> struct Factor;
 
 template <> struct Factor<bf16> {
@@ -124,14 +124,15 @@ template <> struct Factor<float> {
   __device__ void store(unsigned at, int pitch) const {
 #pragma unroll
     for (int i = 0; i < 4; ++i)
-      store_pair<float>(at + i % 2 * 8 * pitch + i / 2 * 32, tile[i / 2][i % 2 * 2], tile[i / 2][i % 2 * 2 + 1]);
+      store_pair<float>(at + i % 2 * 8 * pitch + i / 2 * 32, tile[i / 2][i % 2 * 2],
+                        tile[i / 2][i % 2 * 2 + 1]);
   }
 };
 
 // sums += tile * the 16 rows from `row` on: [n] of the sums is columns 8 n and following.
 template <int D, int N>
-__device__ inline void multiply_rows(float (&sums)[N][D / 8][4], const Factor<bf16> (&tiles)[N], unsigned rows,
-                                     int row, int lane) {
+__device__ inline void multiply_rows(float (&sums)[N][D / 8][4], const Factor<bf16> (&tiles)[N],
+                                     unsigned rows, int row, int lane) {
 #pragma unroll
   for (int k = 0; k < D / 16; ++k) {
     unsigned b[4];
@@ -161,8 +162,8 @@ __device__ inline void add_row(float (&sums)[N][D / 8][4], const float (&upper)[
 }
 
 template <int D, int N>
-__device__ inline void multiply_rows(float (&sums)[N][D / 8][4], const Factor<float> (&tiles)[N], unsigned rows,
-                                     int row, int lane) {
+__device__ inline void multiply_rows(float (&sums)[N][D / 8][4], const Factor<float> (&tiles)[N],
+                                     unsigned rows, int row, int lane) {
 #pragma unroll 1
   for (int pair = 0; pair < 8; ++pair) // of columns: lane pair % 4 of each four has them
 #pragma unroll
@@ -179,10 +180,11 @@ __device__ inline void multiply_rows(float (&sums)[N][D / 8][4], const Factor<fl
     }
 }
 
-// sums += transpose of a tile in shared memory * the 16 rows from `row` on. The tile's first line is at `tile`.
+// sums += transpose of a tile in shared memory * the 16 rows from `row` on. The tile's first line is at
+// `tile`.
 template <typename T, int D>
-__device__ inline void multiply_transposed(float (&sums)[1][D / 8][4], unsigned tile, int pitch, unsigned rows,
-                                           int row, int lane) {
+__device__ inline void multiply_transposed(float (&sums)[1][D / 8][4], unsigned tile, int pitch,
+                                           unsigned rows, int row, int lane) {
   if constexpr (sizeof(T) == 2) {
     Factor<bf16> factor[1];
     load_matrices<true>(factor[0].words, tile + (lane / 16 * 8 + lane % 8) * pitch + lane / 8 % 2 * 16);
@@ -211,8 +213,9 @@ __device__ inline void store_sums(unsigned rows, int row, const float (&sums)[D 
   }
 }
 
-// Sums of 16 rows, times `factor`, added to those of their places in a map that there are. Not rounded before they
-// are added, but not in whole lines either: gradients of q, k and v have one writer where speed matters.
+// Sums of 16 rows, times `factor`, added to those of their places in a map that there are. Not rounded
+// before they are added, but not in whole lines either: gradients of q, k and v have one writer where speed
+// matters.
 template <typename T, int D>
 __device__ inline void add_sums(const float (&sums)[D / 8][4], float factor, int row, const Head<T> head,
                                 const int *places, int lane) {

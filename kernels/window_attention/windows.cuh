@@ -40,8 +40,9 @@ struct Map {
   __device__ float scale() const { return 1.0f / sqrtf(static_cast<float>(head_dim)); }
 };
 
-// A window or a part of one. Its positions on the map are numbered row by row. All of its padding is one more
-// key: what is padded has the same k and v everywhere, and only what the table adds to its scores differs.
+// A window or a part of one. Its positions on the map are numbered row by row. All of its padding is one
+// more key: what is padded has the same k and v everywhere, and only what the table adds to its scores
+// differs.
 struct Rectangle {
   int image;
   int start; // its first position, in rows of the whole batch's map
@@ -52,11 +53,12 @@ struct Rectangle {
   static __device__ Rectangle of(const Map &map, int number) {
     const Axis down = map.down(), across = map.across();
     const int beside = across.pieces(), line = number / beside, image = line / down.pieces();
-    const Piece row = down.piece(line - image * down.pieces()), column = across.piece(number - line * beside);
+    const Piece row = down.piece(line - image * down.pieces()),
+                column = across.piece(number - line * beside);
     const int start = (image * map.height + row.start) * map.width + column.start;
     const int positions = row.real * column.real;
-    return {image,      start,         row.real, column.real, positions,
-            row.length, column.length, positions < row.length * column.length};
+    return {image,     start,      row.real,      column.real,
+            positions, row.length, column.length, positions < row.length * column.length};
   }
 
   // The padding is the last one.
