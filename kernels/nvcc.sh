@@ -91,6 +91,8 @@ for made in "$scratch"/ptx/*.ptx; do
   [ -e "$made" ] || continue
   name=$(basename "$made" .ptx)
   source=$root/kernels/${name%.*}.cu
+  ! grep -q _INTERNAL_ "$made" ||
+    fail "$name has names with the folder of the source in them: no static or const variables of the device"
   case "$name" in
     *.compute_80) devices=(sm_80 sm_90a) old_device=sm_80 ;;
     *.compute_90a) devices=(sm_90a) old_device=sm_90a ;;

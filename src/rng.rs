@@ -18,6 +18,18 @@ impl Philox {
         Self { key: split(seed), stream: split(stream) }
     }
 
+    /// The stream of a node of a graph in a step. A graph has fewer than 2^20 nodes, a run fewer than 2^44
+    /// steps: no two streams meet.
+    pub fn of_node(seed: u64, step: u64, node: usize) -> Self {
+        Self::new(seed, step << 20 | node as u64)
+    }
+
+    /// The two numbers it was made of.
+    pub fn seed_and_stream(&self) -> (u64, u64) {
+        let joined = |[low, high]: [u32; 2]| u64::from(high) << 32 | u64::from(low);
+        (joined(self.key), joined(self.stream))
+    }
+
     /// Block `index` of the stream: four random words.
     pub fn block(&self, index: u64) -> [u32; 4] {
         self.blocks::<1>(index).map(|[word]| word)

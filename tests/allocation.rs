@@ -213,13 +213,13 @@ fn session(graph: &Graph, loss: TensorId, trains: bool) -> Result<CpuSession<f32
 }
 
 fn train(session: &mut CpuSession<f32>, step: u64, rates: &[Rate]) {
-    session.forward(step);
-    session.backward(step, 0.5, false);
-    session.backward(step, 0.5, true);
-    session.gradient_norm();
+    session.forward(step).expect("a pass");
+    session.backward(step, 0.5, false).expect("a pass");
+    session.backward(step, 0.5, true).expect("a pass");
     let betas = (0.9, 0.999);
     let decay = Decay::Decoupled;
-    session.update(&Update { decay, betas, eps: 1e-8, step, gradient_scale: 1.0 }, rates);
+    let update = Update { decay, betas, eps: 1e-8, step, clip: 1.0 };
+    session.update(&update, rates).expect("an update");
 }
 
 const STEPS: usize = 10;
@@ -235,8 +235,9 @@ fn of_training((graph, loss): (Graph, TensorId)) -> usize {
 /// Requests of `STEPS` inferences, whose weights are packed, after one other.
 fn of_inference((graph, loss): (Graph, TensorId)) -> usize {
     let mut session = session(&graph, loss, false).expect("a session");
-    session.forward(1);
-    requests(|| (2..2 + STEPS as u64).for_each(|step| session.forward(step)))
+    session.forward(1).expect("a pass");
+    let mut pass = |step| session.forward(step).expect("a pass");
+    requests(|| (2..2 + STEPS as u64).for_each(&mut pass))
 }
 
 fn main() {

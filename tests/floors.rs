@@ -18,7 +18,7 @@ const FLOORS: [&[&str]; 8] = [
 
 /// Foreign crates that only these files name.
 const DOORS: [(&str, &[&str]); 9] = [
-    ("cudarc::", &["cuda/device.rs"]),
+    ("cudarc::", &["cuda/device.rs", "cuda/memory.rs", "cuda/upload.rs"]),
     ("libloading::", &["cuda/library.rs"]),
     ("pulp::", &["cpu/simd.rs"]),
     ("image::", &["data/image.rs"]),

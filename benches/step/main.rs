@@ -44,17 +44,17 @@ fn session(build: Build) -> CpuSession<f32> {
 
 fn inference(c: &mut Criterion) {
     let mut session = session(Build::inference(1));
-    c.bench_function("inference/batch 1", |b| b.iter(|| session.forward(0)));
+    c.bench_function("inference/batch 1", |b| b.iter(|| session.forward(0).expect("a pass")));
 }
 
 /// Forward, backward and AdamW's update; counts `step` up.
 fn training_step(session: &mut CpuSession<f32>, rates: &[Rate], step: &mut u64) {
-    session.forward(*step);
-    session.backward(*step, 1.0, false);
+    session.forward(*step).expect("a pass");
+    session.backward(*step, 1.0, false).expect("a pass");
     *step += 1;
     let (decay, step) = (Decay::Decoupled, *step);
-    let update = Update { decay, betas: (0.9, 0.999), eps: 1e-8, step, gradient_scale: 1.0 };
-    session.update(&update, rates);
+    let update = Update { decay, betas: (0.9, 0.999), eps: 1e-8, step, clip: 0.0 };
+    session.update(&update, rates).expect("an update");
 }
 
 fn rates(session: &CpuSession<f32>) -> Vec<Rate> {
@@ -100,7 +100,7 @@ fn on_request(what: &str) {
     let mut pass: Box<dyn FnMut()> = match what {
         "inference" => {
             let mut session = session(Build::inference(1));
-            Box::new(move || session.forward(0))
+            Box::new(move || session.forward(0).expect("a pass"))
         }
         "training" => {
             let mut session = session(Build::training(1));

@@ -98,7 +98,8 @@ impl Compiler {
     }
 
     /// Lowers the header's `.version`. Only of the pinned nvcc it is known that its instructions
-    /// allow it; another's PTX stays as it is.
+    /// allow it; another's PTX stays as it is. A hint that would need 8.3 (which bytes of a load are
+    /// used) is left out.
     fn lowered(&self, text: String, target: Target) -> Result<String, String> {
         if self.version != PINNED {
             return Ok(text);
@@ -112,9 +113,14 @@ impl Compiler {
                 self.path.display()
             ));
         }
-        Ok(text.replace(&header, &format!(".version {}\n", target.version)))
+        let text = text.replace(&header, &format!(".version {}\n", target.version));
+        let needed = |line: &&str| !line.trim_start().starts_with(HINT);
+        Ok(text.split_inclusive('\n').filter(needed).collect())
     }
 }
+
+/// A hint of PTX ISA 8.3.
+const HINT: &str = ".pragma \"used_bytes_mask";
 
 fn run(command: &mut Command, path: &Path) -> Result<Output, String> {
     command.output().map_err(|e| format!("crformer: cannot run {}: {e}", path.display()))

@@ -1,9 +1,9 @@
 // Matrix products of any size: what they share in f32 and bf16, the tile of the result and its way out.
 //
-// A block makes a square tile of the result, 128 x 128 with 8 warps or 64 x 64 with 4, going along the depth
-// in steps; the smaller one is for results of which the larger would not fill the device. What comes after
-// the product (bias, activation, set or add ...) is done on rows of four neighbouring numbers that lie in
-// shared memory, so that every access to global memory is a whole line.
+// A block makes a tile of the result, 128 x 128 with 8 warps or 64 x 64 with 4, going along the depth in steps;
+// the smaller one is for results of which the larger would not fill the device, one of 128 x 32 for those with
+// few columns. What comes after the product (bias, activation, set or add ...) is done on rows of four
+// neighbouring numbers that lie in shared memory, so that every access to global memory is a whole line.
 #pragma once
 
 #include "reduce.cuh"
@@ -11,6 +11,13 @@
 
 // By the side of its tile.
 __host__ __device__ constexpr int gemm_threads(int side) { return 2 * side; }
+
+// What a block makes of the result.
+template <int ROWS_, int COLUMNS_, int THREADS_> struct TileShape {
+  static constexpr int ROWS = ROWS_, COLUMNS = COLUMNS_, THREADS = THREADS_;
+};
+template <int SIDE> using Square = TileShape<SIDE, SIDE, gemm_threads(SIDE)>;
+using Narrow = TileShape<128, 32, gemm_threads(128)>;
 
 // How an operand lies in memory. A product sums over the depth; the other index is a row of the first
 // operand, or a column of the result for the second.
@@ -38,22 +45,21 @@ struct GemmTask {
 
 // Half a tile of the result in shared memory, its upper or lower rows. Columns are permuted in groups of
 // eight so that neither the fragments of the tensor cores going in nor whole rows coming out meet in a bank.
-template <int SIDE> constexpr int HALF_BYTES = SIDE / 2 * SIDE * sizeof(float);
+template <typename Tile> constexpr int HALF_BYTES = Tile::ROWS / 2 * Tile::COLUMNS * sizeof(float);
 
-template <int SIDE> __device__ inline int in_half(int row, int column) {
-  return row * SIDE + (column ^ (row % 4 * 8));
+template <typename Tile> __device__ inline int in_half(int row, int column) {
+  return row * Tile::COLUMNS + (column ^ (row % 4 * 8));
 }
 
 // Hands the half tile out: `finish(row, column, values)` for four neighbouring columns of which at least
 // the first is in the result.
-template <int SIDE, typename Finish>
-__device__ inline void finish_half(const float *half, int first_row, const GemmTask &task,
-                                   Finish &finish) {
+template <typename Tile, typename Finish>
+__device__ inline void finish_half(const float *half, int first_row, const GemmTask &task, Finish &finish) {
 #pragma unroll 2
-  for (int i = threadIdx.x; i < SIDE * SIDE / 2 / FOUR; i += gemm_threads(SIDE)) {
-    const int row = i / (SIDE / FOUR), column = i % (SIDE / FOUR) * FOUR;
+  for (int i = threadIdx.x; i < Tile::ROWS / 2 * Tile::COLUMNS / FOUR; i += Tile::THREADS) {
+    const int row = i / (Tile::COLUMNS / FOUR), column = i % (Tile::COLUMNS / FOUR) * FOUR;
     float values[FOUR];
-    load<float, FOUR>(half + in_half<SIDE>(row, column), values);
+    load<float, FOUR>(half + in_half<Tile>(row, column), values);
     if (first_row + row < task.rows && task.column + column < task.columns)
       finish(first_row + row, task.column + column, values);
   }
@@ -61,13 +67,13 @@ __device__ inline void finish_half(const float *half, int first_row, const GemmT
 
 // Takes both halves out. `put(half)` stores into it what this thread has of the given half: the
 // first half of the threads has the upper, the other the lower.
-template <int SIDE, typename Put, typename Finish>
+template <typename Tile, typename Put, typename Finish>
 __device__ inline void finish_tile(float *half, const GemmTask &task, Put put, Finish &finish) {
 #pragma unroll 1
   for (int which = 0; which < 2; ++which) {
     __syncthreads();
-    if (threadIdx.x / (gemm_threads(SIDE) / 2) == which) put(half);
+    if (threadIdx.x / (Tile::THREADS / 2) == which) put(half);
     __syncthreads();
-    finish_half<SIDE>(half, task.row + which * (SIDE / 2), task, finish);
+    finish_half<Tile>(half, task.row + which * (Tile::ROWS / 2), task, finish);
   }
 }

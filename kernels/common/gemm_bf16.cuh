@@ -1,8 +1,9 @@
 // Matrix product of bf16 on tensor cores, summed in f32.
 //
-// A warp makes 64 x 32 of the block's 128 x 128, or 32 x 32 of its 64 x 64, with mma.m16n8k16. Shared memory
-// holds three steps of 32 in depth of both operands (48 or 24 KB); two are on their way while one is used.
-// Chunks of 16 bytes are permuted within lines so that neither copies nor ldmatrix meet in a bank.
+// A warp makes 64 x 32 of the block's 128 x 128, 32 x 32 of its 64 x 64 or 16 x 32 of its 128 x 32, with
+// mma.m16n8k16. Shared memory holds three steps of 32 in depth of both operands (48, 24 or 30 KB); two are on
+// their way while one is used. Chunks of 16 bytes are permuted within lines so that neither copies nor ldmatrix
+// meet in a bank.
 // Limits: none on sizes; operands whose lines are not multiples of 16 bytes are loaded number by number.
 #pragma once
 
@@ -15,149 +16,195 @@ constexpr int STEP = 32;
 constexpr int STAGES = 3;
 constexpr int CHUNK = 8; // numbers in 16 bytes
 template <int SIDE> constexpr int OPERAND_BYTES = SIDE * STEP * sizeof(bf16);
-template <int SIDE> constexpr int SHARED_BYTES = STAGES * 2 * OPERAND_BYTES<SIDE>;
+template <typename Tile>
+constexpr int SHARED_BYTES = STAGES * (OPERAND_BYTES<Tile::ROWS> + OPERAND_BYTES<Tile::COLUMNS>);
+
+// A number that is kept in its register, where nvcc would rather make it anew in each step.
+__device__ inline unsigned held(unsigned value) {
+  asm volatile("" : "+r"(value));
+  return value;
+}
 
 // One step of an operand in shared memory: as it lies in global memory, in lines of chunks.
 template <int SIDE, Lies LIES> struct Step {
   static constexpr int LINES = LIES == Lies::BY_DEPTH ? SIDE : STEP;
-  static constexpr int CHUNKS = (LIES == Lies::BY_DEPTH ? STEP : SIDE) / CHUNK;
+  static constexpr int CHUNKS = (LIES == Lies::BY_DEPTH ? STEP : SIDE) / CHUNK, LINE_BYTES = CHUNKS * 16;
 
   // In bytes. Eight lines of one chunk, which ldmatrix reads at once, fall into different banks.
   static __device__ int offset(int line, int chunk) {
     const int turn = CHUNKS == 4 ? line / 2 % 4 : line % 8;
-    return line * (CHUNKS * 16) + (chunk ^ turn) * 16;
+    return line * LINE_BYTES + (chunk ^ turn) * 16;
   }
 };
 
-// Brings an operand into shared memory, step by step.
-template <int SIDE, Lies LIES> struct Loader {
+// `count` numbers of any alignment, then zeros.
+__device__ inline uint4 guarded(const bf16 *from, int count) {
+  unsigned words[4];
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    const unsigned low = 2 * i < count ? load_packed<bf16, 1>(from + 2 * i).word : 0u;
+    const unsigned high = 2 * i + 1 < count ? load_packed<bf16, 1>(from + 2 * i + 1).word : 0u;
+    words[i] = low | high << 16;
+  }
+  return make_uint4(words[0], words[1], words[2], words[3]);
+}
+
+// Brings an operand into shared memory, step by step: a thread of THREADS one chunk of every BETWEEN-th line.
+// WHOLE says that its lines begin where 16 bytes do.
+template <int SIDE, Lies LIES, int THREADS, bool WHOLE = false> struct Loader {
   using Place = Step<SIDE, LIES>;
-  const bf16 *data;
-  int lines, length;
-  int line, column; // where the next step begins
+  static constexpr bool BY_DEPTH = LIES == Lies::BY_DEPTH;
+  static constexpr int BETWEEN = THREADS / Place::CHUNKS;
+  static_assert(BETWEEN % 8 == 0, "chunks of a thread are permuted alike");
+  const bf16 *from; // this thread's first chunk of the next step
+  int length;       // of a line
+  int lines, count; // that there are from it on: lines, and numbers in its line
+  unsigned place;   // in shared memory
   bool whole;
 
-  __device__ Loader(const bf16 *data_, int others, int depth, int other, int begin)
-      : data(data_), lines(LIES == Lies::BY_DEPTH ? others : depth),
-        length(LIES == Lies::BY_DEPTH ? depth : others), line(LIES == Lies::BY_DEPTH ? other : begin),
-        column(LIES == Lies::BY_DEPTH ? begin : other), whole(aligned<CHUNK>(data_, length)) {}
-
-  __device__ void next(char *to) {
-#pragma unroll
-    for (int i = 0; i < Place::LINES * Place::CHUNKS; i += gemm_threads(SIDE)) {
-      const int at = i + threadIdx.x, l = at / Place::CHUNKS, c = at % Place::CHUNKS;
-      char *const place = to + Place::offset(l, c);
-      const int from_line = line + l, from_column = column + c * CHUNK;
-      const bf16 *const from = data + static_cast<size_t>(from_line) * length + from_column;
-      const int count = from_line < lines ? min(max(length - from_column, 0), CHUNK) : 0;
-      if (whole)
-        copy_async<16>(shared_address(place), count > 0 ? from : data, count > 0);
-      else
-        *reinterpret_cast<uint4 *>(place) = guarded(from, count);
-    }
-    (LIES == Lies::BY_DEPTH ? column : line) += STEP;
+  __device__ Loader(const bf16 *data, int others, int depth, int other, int begin)
+      : length(BY_DEPTH ? depth : others), whole(WHOLE || aligned<CHUNK>(data, length)) {
+    const int line = (BY_DEPTH ? other : begin) + threadIdx.x / Place::CHUNKS;
+    const int column = (BY_DEPTH ? begin : other) + threadIdx.x % Place::CHUNKS * CHUNK;
+    lines = (BY_DEPTH ? others : depth) - line, count = length - column;
+    from = data + static_cast<size_t>(line) * length + column;
+    place = held(Place::offset(threadIdx.x / Place::CHUNKS, threadIdx.x % Place::CHUNKS));
   }
 
-  // `count` numbers of any alignment, then zeros.
-  static __device__ uint4 guarded(const bf16 *from, int count) {
-    unsigned words[4];
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      const unsigned low = 2 * i < count ? load_packed<bf16, 1>(from + 2 * i).word : 0u;
-      const unsigned high = 2 * i + 1 < count ? load_packed<bf16, 1>(from + 2 * i + 1).word : 0u;
-      words[i] = low | high << 16;
+  __device__ void next(char *to) {
+    to += place;
+    if (BETWEEN <= Place::LINES || threadIdx.x < Place::LINES * Place::CHUNKS) {
+      if (whole)
+        each_chunk([&](int l, bool there) {
+          copy_async<16>(shared_address(to + l * Place::LINE_BYTES), from + static_cast<size_t>(l) * length,
+                         there);
+        });
+      else
+        each_chunk([&](int l, bool there) {
+          *reinterpret_cast<uint4 *>(to + l * Place::LINE_BYTES) =
+              guarded(from + static_cast<size_t>(l) * length, there ? min(count, CHUNK) : 0);
+        });
     }
-    return make_uint4(words[0], words[1], words[2], words[3]);
+    (BY_DEPTH ? count : lines) -= STEP;
+    from += BY_DEPTH ? STEP : static_cast<size_t>(STEP) * length;
+  }
+
+  template <typename Visit> __device__ void each_chunk(Visit visit) const {
+#pragma unroll
+    for (int l = 0; l < Place::LINES; l += BETWEEN) visit(l, l < lines && count > 0);
   }
 };
 
-// The 16 x 16 of the first operand at (other, depth), as multiply_add wants them.
-template <int SIDE, Lies LIES>
-__device__ inline void load_first(unsigned (&to)[4], unsigned step, int other, int depth, int lane) {
-  using Place = Step<SIDE, LIES>;
-  if constexpr (LIES == Lies::BY_DEPTH)
-    load_matrices<false>(to, step + Place::offset(other + lane % 16, depth / CHUNK + lane / 16));
-  else
-    load_matrices<true>(
-        to, step + Place::offset(depth + lane / 16 * 8 + lane % 8, other / CHUNK + lane / 8 % 2));
+// Where a lane reads the first 16 x 16 of its warp's part of the first operand, and the first two neighbouring
+// 16 x 8 of the second, which begin at `other`.
+template <int SIDE, Lies LIES> __device__ inline unsigned first_at(int other) {
+  const int lane = threadIdx.x % WARP;
+  return LIES == Lies::BY_DEPTH
+             ? Step<SIDE, LIES>::offset(other + lane % 16, lane / 16)
+             : Step<SIDE, LIES>::offset(lane / 16 * 8 + lane % 8, other / CHUNK + lane / 8 % 2);
+}
+template <int SIDE, Lies LIES> __device__ inline unsigned second_at(int other) {
+  const int lane = threadIdx.x % WARP;
+  return LIES == Lies::BY_DEPTH ? Step<SIDE, LIES>::offset(other + lane / 16 * 8 + lane % 8, lane / 8 % 2)
+                                : Step<SIDE, LIES>::offset(lane % 16, other / CHUNK + lane / 16);
 }
 
-// Two neighbouring 16 x 8 of the second: words 0 and 1 are the first's, 2 and 3 the other's.
+// Loads the same of the `tile`-th 16 others and from `depth` on, as multiply_add wants them: of the second
+// operand words 0 and 1 are the first 16 x 8, 2 and 3 the other.
 template <int SIDE, Lies LIES>
-__device__ inline void load_second(unsigned (&to)[4], unsigned step, int other, int depth, int lane) {
-  using Place = Step<SIDE, LIES>;
+__device__ inline void load_fragment(unsigned (&to)[4], unsigned at, int tile, int depth) {
   if constexpr (LIES == Lies::BY_DEPTH)
-    load_matrices<false>(
-        to, step + Place::offset(other + lane / 16 * 8 + lane % 8, depth / CHUNK + lane / 8 % 2));
+    load_matrices<false>(to, (at ^ depth / CHUNK * 16) + tile * 16 * Step<SIDE, LIES>::LINE_BYTES);
   else
-    load_matrices<true>(to, step + Place::offset(depth + lane % 16, other / CHUNK + lane / 16));
+    load_matrices<true>(to, (at ^ tile * 2 * 16) + depth * Step<SIDE, LIES>::LINE_BYTES);
 }
 
-// A warp's part of the tile: two of them stand one above the other.
-constexpr int WARP_COLUMNS = 32;
-constexpr int ACROSS = WARP_COLUMNS / 8;
-template <int SIDE> constexpr int DOWN = SIDE / 2 / 16;
+// A warp's part of the tile.
+template <typename Tile> struct Warps {
+  static constexpr int COLUMNS = 32, ACROSS = Tile::COLUMNS / COLUMNS, DOWN = Tile::THREADS / WARP / ACROSS;
+  static constexpr int ROWS = Tile::ROWS / DOWN;
+  static constexpr int FIRSTS = ROWS / 16, SECONDS = COLUMNS / 8; // what multiply_add multiplies
+  using Sums = float[FIRSTS][SECONDS][4];
 
-// sums += one step's product, for this warp's part of the tile.
-template <int SIDE, Lies FIRST, Lies SECOND>
-__device__ inline void multiply_step(float (&sums)[DOWN<SIDE>][ACROSS][4], const char *first,
-                                     const char *second) {
-  const int thread = threadIdx.x, lane = thread % WARP;
-  const int row = thread / SIDE * (SIDE / 2), column = thread % SIDE / WARP * WARP_COLUMNS;
+  static __device__ int row() { return threadIdx.x / WARP / ACROSS * ROWS; }
+  static __device__ int column() { return threadIdx.x / WARP % ACROSS * COLUMNS; }
+};
+
+// sums += one step's product, for this warp's part of the tile; `first` and `second` are where its fragments
+// begin. Of a tile that is a single warp wide only the first `columns` are made.
+template <typename Tile, Lies FIRST, Lies SECOND>
+__device__ inline void multiply_step(typename Warps<Tile>::Sums &sums, unsigned first, unsigned second,
+                                     int columns) {
+  using Part = Warps<Tile>;
+  const auto there = [&](int j) { return Part::ACROSS > 1 || j * 8 < columns; };
 #pragma unroll
   for (int depth = 0; depth < STEP; depth += 16) {
-    unsigned a[DOWN<SIDE>][4], b[ACROSS / 2][4];
+    unsigned a[Part::FIRSTS][4], b[Part::SECONDS / 2][4];
 #pragma unroll
-    for (int i = 0; i < DOWN<SIDE>; ++i)
-      load_first<SIDE, FIRST>(a[i], shared_address(first), row + i * 16, depth, lane);
+    for (int i = 0; i < Part::FIRSTS; ++i) load_fragment<Tile::ROWS, FIRST>(a[i], first, i, depth);
 #pragma unroll
-    for (int j = 0; j < ACROSS / 2; ++j)
-      load_second<SIDE, SECOND>(b[j], shared_address(second), column + j * 16, depth, lane);
+    for (int j = 0; j < Part::SECONDS / 2; ++j)
+      if (there(j * 2)) load_fragment<Tile::COLUMNS, SECOND>(b[j], second, j, depth);
 #pragma unroll
-    for (int i = 0; i < DOWN<SIDE>; ++i)
+    for (int i = 0; i < Part::FIRSTS; ++i)
 #pragma unroll
-      for (int j = 0; j < ACROSS; ++j)
-        multiply_add(sums[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
+      for (int j = 0; j < Part::SECONDS; ++j)
+        if (there(j)) multiply_add(sums[i][j], a[i], b[j / 2][j % 2 * 2], b[j / 2][j % 2 * 2 + 1]);
   }
 }
 
-// `finish` gets first * second, or the task's part of that sum.
-template <int SIDE, Lies FIRST, Lies SECOND, typename Finish>
-__device__ inline void product(const bf16 *first, const bf16 *second, const GemmTask &task, Finish finish) {
-  __shared__ alignas(128) char shared[SHARED_BYTES<SIDE>];
-  static_assert(sizeof(shared) >= HALF_BYTES<SIDE>, "the result's half tile takes the operands' place");
-  const auto operand = [&](int step, int which) {
-    return shared + (step % STAGES * 2 + which) * OPERAND_BYTES<SIDE>;
-  };
-  Loader<SIDE, FIRST> a(first, task.rows, task.depth, task.row, task.begin);
-  Loader<SIDE, SECOND> b(second, task.columns, task.depth, task.column, task.begin);
+// `finish` gets first * second, or the task's part of that sum; what brings the operands is given, and
+// SHARED_BYTES of shared memory for them, aligned to 128.
+template <typename Tile, Lies FIRST, Lies SECOND, typename First, typename Second, typename Finish>
+__device__ inline void product(First &first, Second &second, char *shared, const GemmTask &task,
+                               Finish finish) {
+  using Part = Warps<Tile>;
+  static_assert(SHARED_BYTES<Tile> >= HALF_BYTES<Tile>, "the result's half tile takes the operands' place");
+  constexpr int BYTES = OPERAND_BYTES<Tile::ROWS> + OPERAND_BYTES<Tile::COLUMNS>;
   const int steps = (task.end - task.begin + STEP - 1) / STEP;
 
-  float sums[DOWN<SIDE>][ACROSS][4] = {};
+  const unsigned of_first = held(shared_address(shared) + first_at<Tile::ROWS, FIRST>(Part::row()));
+  const unsigned of_second = held(shared_address(shared) + OPERAND_BYTES<Tile::ROWS> +
+                                  second_at<Tile::COLUMNS, SECOND>(Part::column()));
+  typename Part::Sums sums = {};
+  int ready = 0, free = 0; // where this step's operands lie, and where the coming ones go
 #pragma unroll 1
   for (int step = 1 - STAGES; step < steps; ++step) {
     copy_wait<STAGES - 2>(); // this step has come, for this thread
     __syncthreads();         // for all, and nobody uses the step before it any more
-    const int coming = step + STAGES - 1;
-    if (coming < steps) a.next(operand(coming, 0)), b.next(operand(coming, 1));
+    if (step + STAGES - 1 < steps)
+      first.next(shared + free), second.next(shared + free + OPERAND_BYTES<Tile::ROWS>);
     copy_commit();
+    free = free == (STAGES - 1) * BYTES ? 0 : free + BYTES;
     if (step < 0) continue;
-    multiply_step<SIDE, FIRST, SECOND>(sums, operand(step, 0), operand(step, 1));
+    multiply_step<Tile, FIRST, SECOND>(sums, of_first + ready, of_second + ready, task.columns - task.column);
+    ready = ready == (STAGES - 1) * BYTES ? 0 : ready + BYTES;
   }
   copy_wait<0>();
 
   const auto put = [&](float *half) {
-    const int lane = threadIdx.x % WARP, column = threadIdx.x % SIDE / WARP * WARP_COLUMNS + lane % 4 * 2;
+    const int lane = threadIdx.x % WARP, row = Part::row() % (Tile::ROWS / 2) + lane / 4;
+    const int column = Part::column() + lane % 4 * 2;
 #pragma unroll
-    for (int i = 0; i < DOWN<SIDE>; ++i)
+    for (int i = 0; i < Part::FIRSTS; ++i)
 #pragma unroll
-      for (int j = 0; j < ACROSS; ++j)
+      for (int j = 0; j < Part::SECONDS; ++j)
 #pragma unroll
         for (int lower = 0; lower < 2; ++lower)
-          *reinterpret_cast<float2 *>(half + in_half<SIDE>(i * 16 + lower * 8 + lane / 4, column + j * 8)) =
+          *reinterpret_cast<float2 *>(half + in_half<Tile>(row + i * 16 + lower * 8, column + j * 8)) =
               make_float2(sums[i][j][lower * 2], sums[i][j][lower * 2 + 1]);
   };
-  finish_tile<SIDE>(reinterpret_cast<float *>(shared), task, put, finish);
+  finish_tile<Tile>(reinterpret_cast<float *>(shared), task, put, finish);
+}
+
+// The same of two matrices.
+template <int SIDE, Lies FIRST, Lies SECOND, typename Finish>
+__device__ inline void product(const bf16 *first, const bf16 *second, const GemmTask &task, Finish finish) {
+  using Tile = Square<SIDE>;
+  __shared__ alignas(128) char shared[SHARED_BYTES<Tile>];
+  Loader<SIDE, FIRST, Tile::THREADS> a(first, task.rows, task.depth, task.row, task.begin);
+  Loader<SIDE, SECOND, Tile::THREADS> b(second, task.columns, task.depth, task.column, task.begin);
+  product<Tile, FIRST, SECOND>(a, b, shared, task, finish);
 }
 
 } // namespace gemm_bf16

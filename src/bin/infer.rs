@@ -11,7 +11,7 @@ use std::slice::from_ref;
 use clap::Parser;
 use crformer::cpu::threads;
 use crformer::error::{EXIT_CODES, Result};
-use crformer::exec::Device;
+use crformer::exec::Machine;
 use crformer::file;
 use crformer::infer::pairs::{self, Item};
 use crformer::infer::predictor::Predictor;
@@ -68,10 +68,14 @@ struct Arguments {
     #[arg(long, value_name = "COUNT")]
     threads: Option<NonZeroU16>,
 
-    /// Machine to compute on: cpu; cuda:N (a GPU) and vm (its kernels run by the CPU) do not run
-    /// whole models yet
+    /// Machine to compute on: cpu, cuda:N (a GPU), or vm (the GPU's kernels run by the CPU, slowly, to
+    /// test them)
     #[arg(long, default_value = "cpu")]
     device: String,
+
+    /// What to compute in: bf16 or f32 on cuda:N and vm [default: bf16], f32 or f64 on the CPU [default: f32]
+    #[arg(long)]
+    precision: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -86,13 +90,13 @@ fn main() -> ExitCode {
 
 fn infer(arguments: &Arguments) -> Result<()> {
     file::outgrowing_is_an_error()?;
-    arguments.device.parse::<Device>()?.ready()?;
+    let machine = Machine::open(arguments.device.parse()?, arguments.precision.as_deref())?;
     if let Some(count) = arguments.threads {
         threads::start(usize::from(count.get()))?;
     }
     let (items, batch) = arguments.items()?;
     let model = arguments.model.clone().unwrap_or_else(default_model);
-    let (mut predictor, warnings) = Predictor::open(&model)?;
+    let (mut predictor, warnings) = Predictor::open(&model, &machine)?;
     warnings.iter().for_each(|warning| say(&format!("warning: {warning}")));
     let out = arguments.out.clone().unwrap_or_default();
     run(&mut predictor, &items, batch, &out, &mut io::stdout().lock())

@@ -12,7 +12,7 @@ use crformer::data::drawn;
 use crformer::data::mask::Overlap;
 use crformer::data::wordpiece::Tokenizer;
 use crformer::error::{EXIT_CODES, Error, Result};
-use crformer::exec::Device;
+use crformer::exec::Machine;
 use crformer::file::outgrowing_is_an_error;
 use crformer::train::judge::{How, Judge, Which};
 use crformer::train::layers::{self, Base};
@@ -28,9 +28,13 @@ use crformer::train::{demo, place, probe, samples};
 struct CommandLine {
     #[command(subcommand)]
     command: Option<Command>,
-    /// The machine: cpu; cuda:N (a GPU) and vm (its kernels run by the CPU) do not run whole models yet.
+    /// The machine: cpu, cuda:N (a GPU), or vm (the GPU's kernels run by the CPU, slowly, to test them).
     #[arg(long, global = true, default_value = "cpu")]
     device: String,
+    /// What it computes in: bf16 (with f32 sums, statistics and trained weights) or f32 on cuda:N and vm
+    /// [default: bf16], f32 or f64 on the CPU [default: f32; for probe f64].
+    #[arg(long, global = true)]
+    precision: Option<String>,
     /// Threads that compute [default: one a core]. Any number gives the same bits.
     #[arg(long, global = true, value_parser = clap::value_parser!(u16).range(1..=1024))]
     threads: Option<u16>,
@@ -220,14 +224,6 @@ struct Probe {
     inputs: PathBuf,
     /// The safetensors file to write.
     out: PathBuf,
-    #[arg(long, value_enum, default_value = "f64")]
-    precision: Precision,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Precision {
-    F32,
-    F64,
 }
 
 fn main() -> ExitCode {
@@ -244,16 +240,16 @@ fn run(line: CommandLine) -> Result<()> {
     let Some(command) = line.command else {
         return print(&CommandLine::command().render_help().to_string());
     };
-    line.device.parse::<Device>()?.ready()?;
+    let mut machine = Machine::open(line.device.parse()?, line.precision.as_deref())?;
     if let Some(threads) = line.threads {
         threads::start(threads.into())?;
     }
     outgrowing_is_an_error()?;
     let stop = Stop::install()?;
     match command {
-        Command::Demo(arguments) => run_demo(arguments, &stop),
-        Command::Train(arguments) => run_train(arguments, &stop),
-        Command::Evaluate(arguments) => run_evaluate(arguments, &stop),
+        Command::Demo(arguments) => run_demo(arguments, &machine, &stop),
+        Command::Train(arguments) => run_train(arguments, machine, &stop),
+        Command::Evaluate(arguments) => run_evaluate(arguments, &machine, &stop),
         Command::Config { preset } => print(layers::preset(&preset)?),
         Command::Samples(arguments) => run_samples(arguments),
         Command::Draw(Draw { root, scenes }) => {
@@ -265,10 +261,12 @@ fn run(line: CommandLine) -> Result<()> {
                 "{doing} {pictures} pictures, {references} references, {sentences} sentences\n"
             ))
         }
-        Command::Probe(Probe { model_dir, inputs, out, precision }) => match precision {
-            Precision::F32 => probe::probe::<f32>(&model_dir, &inputs, &out),
-            Precision::F64 => probe::probe::<f64>(&model_dir, &inputs, &out),
-        },
+        Command::Probe(Probe { model_dir, inputs, out }) => {
+            if matches!(machine, Machine::Cpu) && line.precision.is_none() {
+                machine = Machine::CpuInDouble;
+            }
+            probe::probe(&model_dir, &inputs, &out, &machine)
+        }
     }
 }
 
@@ -283,10 +281,10 @@ fn print(text: &str) -> Result<()> {
     }
 }
 
-fn run_demo(arguments: Demo, stop: &Stop) -> Result<()> {
+fn run_demo(arguments: Demo, machine: &Machine, stop: &Stop) -> Result<()> {
     let Demo { out, overrides, scenes } = arguments;
     let say = |line: &str| eprintln!("{line}");
-    let shown = demo::demo(&out, &overrides.overrides, &scenes.options(), stop, say)?;
+    let shown = demo::demo(&out, &overrides.overrides, &scenes.options(), machine, stop, say)?;
     print(&format!(
         "\n{}\n\nmodel     {}\npictures  {}\n",
         shown.report.table(),
@@ -295,7 +293,7 @@ fn run_demo(arguments: Demo, stop: &Stop) -> Result<()> {
     ))
 }
 
-fn run_train(arguments: Train, stop: &Stop) -> Result<()> {
+fn run_train(arguments: Train, machine: Machine, stop: &Stop) -> Result<()> {
     let Train { preset, config, overrides, out, resume, stop_at } = arguments;
     let begun = out.join(place::SETTINGS);
     let base = match (&preset, &config) {
@@ -308,7 +306,7 @@ fn run_train(arguments: Train, stop: &Stop) -> Result<()> {
         }
     };
     let settings = layers::resolve(base, &overrides.overrides)?;
-    let finished = train(&settings, &Options { out: out.clone(), resume, stop_at }, stop)?;
+    let finished = train(&settings, &Options { out: out.clone(), resume, stop_at, machine }, stop)?;
     let best = finished.best.map_or(String::new(), |best| {
         let (by, value) = (settings.evaluation.select, 100.0 * best.value);
         format!(", best {by} {value:.2} at step {}", best.step)
@@ -317,7 +315,7 @@ fn run_train(arguments: Train, stop: &Stop) -> Result<()> {
     print(&format!("{}: {step} of {steps} steps done{best}\n", out.display()))
 }
 
-fn run_evaluate(arguments: Evaluate, stop: &Stop) -> Result<()> {
+fn run_evaluate(arguments: Evaluate, machine: &Machine, stop: &Stop) -> Result<()> {
     let which = Which {
         root: &arguments.data,
         dataset: &arguments.which.dataset,
@@ -325,7 +323,7 @@ fn run_evaluate(arguments: Evaluate, stop: &Stop) -> Result<()> {
         split: &arguments.which.split,
         overlap: arguments.which.overlap.into(),
     };
-    let mut judge = Judge::open(&arguments.model_dir, which, arguments.batch.into())?;
+    let mut judge = Judge::open(&arguments.model_dir, which, arguments.batch.into(), machine)?;
     judge.notes.iter().for_each(|note| eprintln!("{note}"));
     let how = How { protocol: arguments.protocol, threads: 2, by_kind: arguments.by_kind };
     let report = judge.report(how, stop)?;

@@ -48,6 +48,13 @@ impl Arguments {
         self
     }
 
+    /// `unsigned long long` in the kernel.
+    #[must_use]
+    pub fn long(mut self, value: u64) -> Self {
+        self.0.push(value);
+        self
+    }
+
     #[must_use]
     pub fn float(mut self, value: f32) -> Self {
         self.0.push(u64::from(value.to_bits()));

@@ -1,4 +1,4 @@
-//! The one door to cudarc: a device with its memory, its kernels and the order of its work.
+//! A device with its kernels and the order of its work. Only this file, `memory` and `upload` know cudarc.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -6,11 +6,10 @@ use std::ffi::c_void;
 use std::sync::Arc;
 
 use cudarc::driver::{
-    CudaContext, CudaFunction, CudaGraph, CudaModule, CudaSlice, CudaStream, DevicePtr,
-    DriverError, result, sys,
+    CudaContext, CudaFunction, CudaGraph, CudaModule, CudaStream, DriverError, result, sys,
 };
 
-use super::arguments::{Arguments, Layout, Pointer};
+use super::arguments::{Arguments, Layout};
 use super::kernels::{Kernel, Module};
 use super::library::{self, Driver};
 use crate::error::{Error, ErrorKind, Result};
@@ -20,28 +19,6 @@ pub const LEAST_CAPABILITY: (u32, u32) = (8, 0);
 
 /// Shared memory a kernel may have without asking, in bytes.
 const SHARED_UNASKED: u32 = 48 << 10;
-
-/// Memory of a device; given back when dropped.
-#[derive(Debug)]
-pub struct Buffer {
-    slice: CudaSlice<u8>,
-    pointer: Pointer,
-}
-
-impl Buffer {
-    pub fn pointer(&self) -> Pointer {
-        self.pointer
-    }
-
-    /// In bytes.
-    pub fn len(&self) -> usize {
-        self.slice.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.slice.is_empty()
-    }
-}
 
 /// A kernel ready to launch.
 struct Loaded {
@@ -55,10 +32,11 @@ pub struct Capture(CudaGraph);
 
 /// A CUDA device, or the PTX machine in the place of one.
 ///
-/// All work goes to one stream, in order.
+/// All work goes to one stream, in order; what is brought to the device beside it, to another.
 pub struct Device {
-    context: Arc<CudaContext>,
-    stream: Arc<CudaStream>,
+    pub(super) context: Arc<CudaContext>,
+    pub(super) stream: Arc<CudaStream>,
+    pub(super) copies: Arc<CudaStream>,
     modules: RefCell<BTreeMap<usize, Arc<CudaModule>>>,
     kernels: RefCell<Vec<Option<Loaded>>>,
     capability: (u32, u32),
@@ -90,12 +68,13 @@ impl Device {
     }
 
     fn with_context(context: Arc<CudaContext>) -> std::result::Result<Self, DriverError> {
-        // SAFETY: every buffer is used on one stream only, so no events are needed between streams.
+        // SAFETY: what two streams share is ordered by events of its own (`cuda::upload`).
         unsafe { context.disable_event_tracking() };
         let (major, minor) = context.compute_capability()?;
         let shared = sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN;
         Ok(Self {
             stream: context.new_stream()?,
+            copies: context.new_stream()?,
             modules: RefCell::default(),
             kernels: RefCell::new(Kernel::ALL.iter().map(|_| None).collect()),
             capability: (major.max(0) as u32, minor.max(0) as u32),
@@ -122,75 +101,6 @@ impl Device {
 
     pub fn capability(&self) -> (u32, u32) {
         self.capability
-    }
-
-    /// Bytes free and in all.
-    ///
-    /// # Errors
-    /// The driver failed.
-    pub fn memory(&self) -> Result<(usize, usize)> {
-        self.context.mem_get_info().map_err(|error| failed("asking for free memory", error))
-    }
-
-    /// New memory, its content unknown.
-    ///
-    /// # Errors
-    /// There is not enough: the message says how much is free.
-    pub fn allocate(&self, bytes: usize) -> Result<Buffer> {
-        // SAFETY: nothing reads the memory before something has been written: copies and kernels
-        // are ordered by the stream, and the PTX machine checks exactly this.
-        let slice = unsafe { self.stream.alloc::<u8>(bytes.max(1)) };
-        let slice = slice.map_err(|error| match error {
-            DriverError(sys::CUresult::CUDA_ERROR_OUT_OF_MEMORY) => self.too_little(bytes),
-            error => failed("allocating memory", error),
-        })?;
-        let (pointer, _) = slice.device_ptr(&self.stream);
-        let pointer = Pointer(pointer);
-        Ok(Buffer { slice, pointer })
-    }
-
-    fn too_little(&self, bytes: usize) -> Error {
-        let mib = |bytes: usize| bytes >> 20;
-        let (free, total) = self.memory().unwrap_or_default();
-        Error::memory(format!(
-            "{} MiB are needed on {}, which has {} MiB free of {}; a smaller batch needs less",
-            mib(bytes),
-            self.name,
-            mib(free),
-            mib(total)
-        ))
-    }
-
-    /// Copies to the start of `buffer`. The bytes may be changed as soon as this returns.
-    ///
-    /// # Errors
-    /// More bytes than the buffer has, or the driver failed.
-    pub fn upload(&self, buffer: &mut Buffer, bytes: &[u8]) -> Result<()> {
-        room(buffer, bytes.len())?;
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        let mut part = buffer.slice.slice_mut(..bytes.len());
-        self.stream
-            .memcpy_htod(bytes, &mut part)
-            .map_err(|error| failed("copying to the device", error))?;
-        self.synchronize()
-    }
-
-    /// Copies from the start of `buffer`, once all work so far is done.
-    ///
-    /// # Errors
-    /// More bytes than the buffer has, or the driver or a kernel failed.
-    pub fn download(&self, buffer: &Buffer, bytes: &mut [u8]) -> Result<()> {
-        room(buffer, bytes.len())?;
-        if bytes.is_empty() {
-            return Ok(());
-        }
-        let part = buffer.slice.slice(..bytes.len());
-        self.stream
-            .memcpy_dtoh(&part, bytes)
-            .map_err(|error| failed("copying from the device", error))?;
-        self.synchronize()
     }
 
     /// Queues a kernel.
@@ -308,15 +218,8 @@ fn devices() -> std::result::Result<usize, DriverError> {
     Ok(result::device::get_count()?.max(0) as usize)
 }
 
-fn room(buffer: &Buffer, bytes: usize) -> Result<()> {
-    match bytes <= buffer.len() {
-        true => Ok(()),
-        false => Err(Error::usage(format!("{bytes} bytes for a buffer of {}", buffer.len()))),
-    }
-}
-
 /// What the driver said, and what the machine reports if it is the driver.
-fn failed(doing: &str, error: DriverError) -> Error {
+pub(super) fn failed(doing: &str, error: DriverError) -> Error {
     let name = error
         .error_name()
         .map_or_else(|_| format!("{:?}", error.0), |n| n.to_string_lossy().into_owned());

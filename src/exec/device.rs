@@ -56,18 +56,6 @@ impl Device {
             Device::Vm => cuda::device::Device::open(Driver::PtxMachine, 0).map(Some),
         }
     }
-
-    /// Whether this machine runs whole graphs yet.
-    ///
-    /// # Errors
-    /// As [`Device::open`]; and for all but the CPU that graphs do not run there yet.
-    pub fn ready(self) -> Result<()> {
-        let Some(open) = self.open()? else { return Ok(()) };
-        let name = open.name();
-        Err(Error::usage(format!(
-            "{self} is there ({name}), but whole models do not run on it yet; use --device cpu"
-        )))
-    }
 }
 
 #[cfg(test)]

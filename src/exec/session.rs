@@ -47,24 +47,40 @@ pub trait Session {
     fn read(&self, tensor: TensorId, slot: Slot, values: ValuesMut) -> Result<()>;
 
     /// Runs the graph; `step` keys the random numbers of dropout.
-    fn forward(&mut self, step: u64);
+    ///
+    /// # Errors
+    /// The machine failed.
+    fn forward(&mut self, step: u64) -> Result<()>;
 
     /// Runs the backward list with `dloss = seed`. `accumulate` adds to the parameters' gradients
     /// instead of setting them.
-    fn backward(&mut self, step: u64, seed: f64, accumulate: bool);
+    ///
+    /// # Errors
+    /// The machine failed.
+    fn backward(&mut self, step: u64, seed: f64, accumulate: bool) -> Result<()>;
 
-    /// The Euclidean norm of the gradients of all trained parameters.
-    fn gradient_norm(&mut self) -> f64;
+    /// Changes every trained parameter; one rate each, in the order of `trained()`. Changes nothing
+    /// if the loss or the norm of the gradients is not finite.
+    ///
+    /// # Errors
+    /// The machine failed.
+    fn update(&mut self, update: &Update, rates: &[Rate]) -> Result<()>;
 
-    /// Changes every trained parameter; one rate each, in the order of `trained()`.
-    fn update(&mut self, update: &Update, rates: &[Rate]);
+    /// The Euclidean norm of the gradients of all trained parameters, as the last update saw it.
+    ///
+    /// # Errors
+    /// The machine failed.
+    fn gradient_norm(&self) -> Result<f64>;
 
     /// Parameters that have a gradient, in the graph's order.
     fn trained(&self) -> &[TensorId];
 
     /// Runs the passes of `step` again, looking at each result: the name of the first tensor that
     /// is not finite, with the passes it was made in.
-    fn first_not_finite(&mut self, step: u64, seed: f64) -> Option<String>;
+    ///
+    /// # Errors
+    /// The machine failed.
+    fn first_not_finite(&mut self, step: u64, seed: f64) -> Result<Option<String>>;
 
     /// Bytes this session holds: arena, parameters, gradients, moments.
     fn memory(&self) -> usize;

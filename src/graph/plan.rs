@@ -57,8 +57,24 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The plan of a machine whose scratch memory is what the signatures say, in activations.
     pub fn new(graph: &Graph, reverse: Option<&Reverse>, widths: Widths) -> Self {
-        let mut residents = Lifetimes::new(graph, reverse, widths).residents();
+        Self::with_workspaces(graph, reverse, widths, |node| {
+            let signature = &graph.nodes()[node].signature;
+            [signature.forward_workspace, signature.backward_workspace]
+                .map(|len| len * widths.activation)
+        })
+    }
+
+    /// The same for a machine that says itself how many bytes of scratch memory a node's forward and
+    /// backward pass take.
+    pub fn with_workspaces(
+        graph: &Graph,
+        reverse: Option<&Reverse>,
+        widths: Widths,
+        workspaces: impl Fn(usize) -> [usize; 2],
+    ) -> Self {
+        let mut residents = Lifetimes::new(graph, reverse, widths).residents(workspaces);
         let arena_len = place(&mut residents);
         let tensors = graph.tensors().count();
         let nodes = graph.nodes().len();
@@ -144,11 +160,11 @@ impl<'a> Lifetimes<'a> {
         Self { graph, reverse, widths, backward_at, end }
     }
 
-    fn residents(&self) -> Vec<Resident> {
+    fn residents(&self, workspaces: impl Fn(usize) -> [usize; 2]) -> Vec<Resident> {
         let mut residents = Vec::new();
         self.values(&mut residents);
         self.gradients(&mut residents);
-        self.of_nodes(&mut residents);
+        self.of_nodes(&mut residents, workspaces);
         residents.retain(|r| r.place.len > 0);
         residents
     }
@@ -170,9 +186,7 @@ impl<'a> Lifetimes<'a> {
         for (id, tensor) in self.graph.tensors().filter(|(id, _)| self.graph.is_real(*id)) {
             let (first, last) = match tensor.origin {
                 Origin::Parameter(_) => continue,
-                Origin::Node(node) if !self.graph.outputs().contains(&id) => {
-                    (node, last[id.index()])
-                }
+                Origin::Node(node) if !self.is_read_afterwards(id) => (node, last[id.index()]),
                 // What is read after the pass stays to the end.
                 Origin::Node(node) => (node, self.end),
                 // What the caller or the graph wrote stays from before the first step.
@@ -180,6 +194,12 @@ impl<'a> Lifetimes<'a> {
             };
             residents.push(self.resident(Content::Value(id), &tensor.of, first, last));
         }
+    }
+
+    /// An output; or the loss, at which an update looks.
+    fn is_read_afterwards(&self, tensor: TensorId) -> bool {
+        self.graph.outputs().contains(&tensor)
+            || self.reverse.is_some_and(|reverse| reverse.loss == tensor)
     }
 
     fn gradients(&self, residents: &mut Vec<Resident>) {
@@ -204,18 +224,19 @@ impl<'a> Lifetimes<'a> {
         }
     }
 
-    fn of_nodes(&self, residents: &mut Vec<Resident>) {
+    fn of_nodes(&self, residents: &mut Vec<Resident>, workspaces: impl Fn(usize) -> [usize; 2]) {
         for (index, node) in self.graph.nodes().iter().enumerate() {
-            let signature = &node.signature;
-            let work = |len: usize| TensorType::activation([len]);
-            let forward = work(signature.forward_workspace);
-            residents.push(self.resident(Content::ForwardWorkspace(index), &forward, index, index));
+            let workspace = |content: Content, len: usize, at: usize| {
+                let place = Place { offset: 0, len };
+                Resident { content, place, first: at, last: at }
+            };
+            let [forward, backward] = workspaces(index);
+            residents.push(workspace(Content::ForwardWorkspace(index), forward, index));
             let Some(at) = self.backward_at[index] else { continue };
-            for (i, kept) in signature.kept.iter().enumerate() {
+            for (i, kept) in node.signature.kept.iter().enumerate() {
                 residents.push(self.resident(Content::Kept(index, i), kept, index, at));
             }
-            let backward = work(signature.backward_workspace);
-            residents.push(self.resident(Content::BackwardWorkspace(index), &backward, at, at));
+            residents.push(workspace(Content::BackwardWorkspace(index), backward, at));
         }
     }
 

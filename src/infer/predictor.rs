@@ -7,14 +7,13 @@ use crate::data::image::Picture;
 use crate::data::resize::{normalise, resize};
 use crate::data::wordpiece::Tokenizer;
 use crate::error::{Error, Result};
-use crate::exec::cpu::CpuSession;
-use crate::exec::{Session, Slot, Values, ValuesMut};
+use crate::exec::{Machine, Session, Slot, Values, ValuesMut};
 use crate::graph::TensorId;
 use crate::model::folder::ModelFolder;
 use crate::model::prediction::{Prediction, predict};
 use crate::model::{Build, Config, Crformer};
 
-/// A model on the CPU with batch size 1.
+/// A model on a machine, with batch size 1.
 pub struct Predictor {
     config: Config,
     tokenizer: Tokenizer,
@@ -49,7 +48,7 @@ impl Predictor {
     ///
     /// # Errors
     /// Files that are missing, damaged or do not belong together.
-    pub fn open(path: &Path) -> Result<(Self, Vec<String>)> {
+    pub fn open(path: &Path, machine: &Machine) -> Result<(Self, Vec<String>)> {
         let folder = ModelFolder::open(path)?;
         let tokenizer = Tokenizer::load(path)?;
         let (ids, rows) = (tokenizer.vocab_size(), folder.config.vocab_size);
@@ -65,7 +64,7 @@ impl Predictor {
         folder.check(&model.graph)?;
         let Crformer { image, tokens, word_mask, logits_grid, .. } = model;
         let grid = vec![0.0; model.graph.shape(logits_grid).len()];
-        let mut session: Box<dyn Session> = Box::new(CpuSession::<f32>::new(model.graph, None, 0));
+        let mut session = machine.session(model.graph, None, 0)?;
         let warnings = folder.load(session.as_mut())?;
         let config = folder.config;
         Ok((
@@ -92,7 +91,7 @@ impl Predictor {
         session.write(self.image, Slot::Value, Values::F32(&picture.image))?;
         session.write(self.tokens, Slot::Value, Values::Index(&tokens.ids))?;
         session.write(self.word_mask, Slot::Value, Values::Index(&tokens.word_mask))?;
-        session.forward(0);
+        session.forward(0)?;
         session.read(self.logits_grid, Slot::Value, ValuesMut::F32(&mut self.grid))?;
         let prediction = predict(&self.grid, self.config.grid(), picture.height, picture.width)?;
         Ok(Answer { prediction, truncated: tokens.truncated, took: start.elapsed() })

@@ -7,11 +7,14 @@ use crate::cuda::arguments::Pointer;
 use crate::cuda::device::Device;
 use crate::cuda::precision::Precision;
 use crate::error::Result;
-use crate::rng::Philox;
 use crate::write::Write;
 
 /// An operation on a CUDA device: both directions, as kernels queued on the device's stream.
 pub trait OnCuda: Operation {
+    /// The inputs that have to be parameters: they are read in f32 or in both formats, and their
+    /// gradients are f32. No other input may be one.
+    fn parameters(&self) -> ArrayVec<usize, MAX_INPUTS>;
+
     /// Bytes of scratch memory for the duration of one pass.
     fn workspace(&self, inputs: &[&TensorType], precision: Precision) -> Workspace;
 
@@ -41,6 +44,15 @@ pub struct CudaInput {
     pub full: Pointer,
 }
 
+/// A node's stream of random numbers, `Philox::of_node(seed, step, node)`. The step lies on the device
+/// (`u64`), so that a recorded launch draws other numbers each time.
+#[derive(Clone, Copy, Debug)]
+pub struct CudaRandom {
+    pub seed: u64,
+    pub node: usize,
+    pub step: Pointer,
+}
+
 /// What a forward pass on a device is given.
 pub struct CudaForward<'a> {
     pub device: &'a Device,
@@ -54,7 +66,7 @@ pub struct CudaForward<'a> {
     /// [`TICKETS`] counters (`u32`), zero before and after every kernel.
     pub tickets: Pointer,
     /// This node's stream of random numbers in this step.
-    pub random: Philox,
+    pub random: CudaRandom,
 }
 
 /// A gradient to be written: f32 for a parameter, else in the session's precision.
@@ -81,5 +93,14 @@ pub struct CudaBackward<'a> {
     /// [`TICKETS`] counters (`u32`), zero before and after every kernel.
     pub tickets: Pointer,
     /// The same stream as in the forward pass.
-    pub random: Philox,
+    pub random: CudaRandom,
+}
+
+impl CudaBackward<'_> {
+    /// Where the gradient of input `i` goes, null if none is wanted, and 1 if it is added to what is
+    /// there, else 0: as kernels take them.
+    pub fn gradient(&self, i: usize) -> (Pointer, usize) {
+        let gradient = self.dinputs.get(i).copied().flatten();
+        gradient.map_or((Pointer::NULL, 0), |d| (d.values, usize::from(d.write.adds())))
+    }
 }

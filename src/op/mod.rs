@@ -51,6 +51,13 @@ macro_rules! operations {
                     $(Op::$name(operation) => operation,)*
                 }
             }
+
+            /// Its two directions on CUDA devices.
+            pub fn on_cuda(&self) -> &dyn OnCuda {
+                match self {
+                    $(Op::$name(operation) => operation,)*
+                }
+            }
         }
 
         $(impl From<$module::$name> for Op {
@@ -84,16 +91,4 @@ operations! {
     Transpose: transpose,
     WeightedSum: weighted_sum,
     WindowAttention: window_attention,
-}
-
-impl Op {
-    /// Its two directions on CUDA devices; `None` as long as it has no kernels.
-    pub fn on_cuda(&self) -> Option<&dyn OnCuda> {
-        match self {
-            Op::LayerNorm(operation) => Some(operation),
-            Op::Linear(operation) => Some(operation),
-            Op::WindowAttention(operation) => Some(operation),
-            _ => None,
-        }
-    }
 }

@@ -24,8 +24,8 @@ pub struct Update {
     pub eps: f64,
     /// Number of this update, from 1.
     pub step: u64,
-    /// What gradients are multiplied by first (clipping); 1 for none.
-    pub gradient_scale: f64,
+    /// The norm to which longer gradients are scaled down first; 0 for no limit.
+    pub clip: f64,
 }
 
 /// What differs between parameters.
@@ -44,9 +44,9 @@ pub struct State<'a, S> {
 }
 
 impl Update {
-    /// Changes one parameter and its moments.
-    pub fn apply<S: Scalar>(&self, rate: Rate, state: State<S>) {
-        let c = Coefficients::<S>::new(self, rate);
+    /// Changes one parameter and its moments; gradients are multiplied by `gradient_scale` first.
+    pub fn apply<S: Scalar>(&self, rate: Rate, gradient_scale: f64, state: State<S>) {
+        let c = Coefficients::<S>::new(self, rate, gradient_scale);
         let value = Parts::new(state.value);
         let first = Parts::new(state.first_moment);
         let second = Parts::new(state.second_moment);
@@ -77,24 +77,24 @@ impl Update {
 }
 
 /// The numbers of one update in the machine's precision, computed in f64.
-struct Coefficients<S> {
-    gradient_scale: S,
-    coupled_decay: S,
-    beta1: S,
-    rest1: S,
-    beta2: S,
-    rest2: S,
+pub(super) struct Coefficients<S> {
+    pub(super) gradient_scale: S,
+    pub(super) coupled_decay: S,
+    pub(super) beta1: S,
+    pub(super) rest1: S,
+    pub(super) beta2: S,
+    pub(super) rest2: S,
     /// `1 / (1 - b2^t)`
-    correction2: S,
-    eps: S,
+    pub(super) correction2: S,
+    pub(super) eps: S,
     /// `1 - lr decay`
-    keep: S,
+    pub(super) keep: S,
     /// `lr / (1 - b1^t)`
-    step_size: S,
+    pub(super) step_size: S,
 }
 
 impl<S: Scalar> Coefficients<S> {
-    fn new(update: &Update, rate: Rate) -> Self {
+    pub(super) fn new(update: &Update, rate: Rate, gradient_scale: f64) -> Self {
         let s = S::from_f64;
         let (beta1, beta2) = update.betas;
         let correction = |beta: f64| 1.0 - beta.powf(update.step as f64);
@@ -103,7 +103,7 @@ impl<S: Scalar> Coefficients<S> {
             Decay::Decoupled => (0.0, rate.decay),
         };
         Self {
-            gradient_scale: s(update.gradient_scale),
+            gradient_scale: s(gradient_scale),
             coupled_decay: s(coupled),
             beta1: s(beta1),
             rest1: s(1.0 - beta1),

@@ -31,7 +31,7 @@ pub fn sum_of_squares<S: Scalar>(gradient: &[S], workspace: &mut [S]) -> f64 {
     sums.iter().map(|s| s.to_f64()).sum()
 }
 
-/// What to multiply gradients by so that their norm is at most `limit`.
+/// What to multiply gradients by so that their norm is at most `limit`; a limit of 0 is none.
 pub fn clip_scale(norm: f64, limit: f64) -> f64 {
-    if norm > limit { limit / norm } else { 1.0 }
+    if limit > 0.0 && norm > limit { limit / norm } else { 1.0 }
 }

@@ -10,6 +10,7 @@ use super::run::{Options, train};
 use super::signals::Stop;
 use crate::data::drawn;
 use crate::error::Result;
+use crate::exec::Machine;
 
 /// How many pictures are left to look at.
 const PICTURES: usize = 24;
@@ -29,6 +30,7 @@ pub fn demo(
     out: &Path,
     overrides: &[String],
     scenes: &drawn::Options,
+    machine: &Machine,
     stop: &Stop,
     say: impl Fn(&str),
 ) -> Result<Shown> {
@@ -40,7 +42,9 @@ pub fn demo(
     let doing = if made.made { "drew" } else { "found" };
     let (count, sentences) = (made.pictures, made.sentences);
     say(&format!("{doing} {count} pictures with {sentences} sentences in {}", root.display()));
-    train(&settings, &Options { out: run.clone(), resume: true, stop_at: None }, stop)?;
+    let machine = machine.clone();
+    let options = Options { out: run.clone(), resume: true, stop_at: None, machine };
+    train(&settings, &options, stop)?;
     let which = Which {
         root: settings.data.root.as_ref(),
         dataset: &settings.data.dataset,
@@ -48,7 +52,7 @@ pub fn demo(
         split: "val",
         overlap: settings.data.overlap.into(),
     };
-    let mut judge = Judge::open(&run, which, settings.evaluation.batch)?;
+    let mut judge = Judge::open(&run, which, settings.evaluation.batch, &options.machine)?;
     let threads = settings.run.loader_threads;
     let how = How { protocol: Protocol::Lavt, threads, by_kind: true };
     let report = judge.report(how, stop)?;

@@ -9,24 +9,29 @@ use super::signals::Stop;
 use super::source::EvaluationSource;
 use crate::data::loader::{Batch, Loader, Source};
 use crate::error::Result;
-use crate::exec::cpu::CpuSession;
-use crate::exec::{Session, Slot, Values, ValuesMut};
+use crate::exec::{Machine, Session, Slot, Values, ValuesMut};
 use crate::graph::TensorId;
 use crate::model::prediction::predict;
 use crate::model::{Build, Config, Crformer};
 
 /// A model for inference, with room for one batch.
 pub struct Evaluator {
-    session: CpuSession<f32>,
+    session: Box<dyn Session>,
     image: TensorId,
     tokens: TensorId,
     word_mask: TensorId,
     logits: TensorId,
     batch: usize,
-    /// Side of the grid of logits.
+    sides: Sides,
+}
+
+/// How large what goes in and comes out is.
+#[derive(Clone, Copy)]
+struct Sides {
+    /// Of the grid of logits.
     grid: usize,
-    /// Side of the picture as the model takes it.
-    side: usize,
+    /// Of the picture as the model takes it.
+    picture: usize,
 }
 
 impl Evaluator {
@@ -34,11 +39,12 @@ impl Evaluator {
     pub fn new(
         config: &Config,
         batch: usize,
+        machine: &Machine,
         weights: impl FnOnce(&mut dyn Session) -> Result<()>,
     ) -> Result<Self> {
         let model = Crformer::new(config, Build::inference(batch))?;
-        let mut session = CpuSession::new(model.graph, None, 0);
-        weights(&mut session)?;
+        let mut session = machine.session(model.graph, None, 0)?;
+        weights(session.as_mut())?;
         Ok(Self {
             session,
             image: model.image,
@@ -46,8 +52,7 @@ impl Evaluator {
             word_mask: model.word_mask,
             logits: model.logits_grid,
             batch,
-            grid: config.grid(),
-            side: config.image_size,
+            sides: Sides { grid: config.grid(), picture: config.image_size },
         })
     }
 
@@ -72,11 +77,12 @@ impl Evaluator {
             let batch = batch?;
             let first = judged.len();
             let logits = self.logits(&batch)?;
+            let sides = self.sides;
             let of_batch: Result<Vec<Agreement>> = logits
-                .par_chunks_exact(2 * self.grid * self.grid)
+                .par_chunks_exact(sides.logits())
                 .take(batch.size)
                 .enumerate()
-                .map(|(i, logits)| self.judge(logits, &batch, i, source, first + i, protocol))
+                .map(|(i, logits)| sides.judge(logits, &batch, i, source, first + i, protocol))
                 .collect();
             judged.extend(of_batch?);
             done(judged.len());
@@ -93,42 +99,10 @@ impl Evaluator {
         self.session.write(self.image, Slot::Value, Values::F32(&images))?;
         self.session.write(self.tokens, Slot::Value, Values::Index(&tokens))?;
         self.session.write(self.word_mask, Slot::Value, Values::Index(&word_mask))?;
-        self.session.forward(0);
-        let mut logits = vec![0.0f32; self.batch * self.grid * self.grid * 2];
+        self.session.forward(0)?;
+        let mut logits = vec![0.0f32; self.batch * self.sides.logits()];
         self.session.read(self.logits, Slot::Value, ValuesMut::F32(&mut logits))?;
         Ok(logits)
-    }
-
-    /// The mask of one sample's logits.
-    fn predicted(&self, logits: &[f32], [width, height]: [usize; 2], id: &str) -> Result<Vec<u8>> {
-        let prediction = predict(logits, self.grid, height, width).map_err(|e| e.at(id))?;
-        Ok(prediction.mask.pixels)
-    }
-
-    fn judge(
-        &self,
-        logits: &[f32],
-        batch: &Batch,
-        at: usize,
-        source: &EvaluationSource,
-        index: usize,
-        protocol: Protocol,
-    ) -> Result<Agreement> {
-        match protocol {
-            Protocol::Lavt => {
-                let places = self.side * self.side;
-                let truth = &batch.masks[at * places..][..places];
-                let truth: Vec<u8> = truth.iter().map(|&m| u8::from(m != 0)).collect();
-                let predicted = self.predicted(logits, [self.side; 2], &batch.ids[at])?;
-                Ok(Agreement::of(&predicted, &truth))
-            }
-            Protocol::Original => {
-                let truth = source.split().truth(source.place(index).0)?;
-                let size = [truth.width, truth.height];
-                let predicted = self.predicted(logits, size, &batch.ids[at])?;
-                Ok(Agreement::of(&predicted, &truth.pixels))
-            }
-        }
     }
 
     /// The mask of one sample at the picture's own size.
@@ -148,7 +122,46 @@ impl Evaluator {
             ids: vec![sample.id],
         };
         let logits = self.logits(&batch)?;
-        self.predicted(&logits[..2 * self.grid * self.grid], size, &batch.ids[0])
+        self.sides.predicted(&logits[..self.sides.logits()], size, &batch.ids[0])
+    }
+}
+
+impl Sides {
+    /// Logits of one sample.
+    fn logits(self) -> usize {
+        2 * self.grid * self.grid
+    }
+
+    /// The mask of one sample's logits.
+    fn predicted(self, logits: &[f32], [width, height]: [usize; 2], id: &str) -> Result<Vec<u8>> {
+        let prediction = predict(logits, self.grid, height, width).map_err(|e| e.at(id))?;
+        Ok(prediction.mask.pixels)
+    }
+
+    fn judge(
+        self,
+        logits: &[f32],
+        batch: &Batch,
+        at: usize,
+        source: &EvaluationSource,
+        index: usize,
+        protocol: Protocol,
+    ) -> Result<Agreement> {
+        match protocol {
+            Protocol::Lavt => {
+                let places = self.picture * self.picture;
+                let truth = &batch.masks[at * places..][..places];
+                let truth: Vec<u8> = truth.iter().map(|&m| u8::from(m != 0)).collect();
+                let predicted = self.predicted(logits, [self.picture; 2], &batch.ids[at])?;
+                Ok(Agreement::of(&predicted, &truth))
+            }
+            Protocol::Original => {
+                let truth = source.split().truth(source.place(index).0)?;
+                let size = [truth.width, truth.height];
+                let predicted = self.predicted(logits, size, &batch.ids[at])?;
+                Ok(Agreement::of(&predicted, &truth.pixels))
+            }
+        }
     }
 }
 

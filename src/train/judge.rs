@@ -16,6 +16,7 @@ use crate::data::loader::Source;
 use crate::data::mask::Overlap;
 use crate::data::wordpiece::Tokenizer;
 use crate::error::{Error, ErrorKind, Result};
+use crate::exec::Machine;
 use crate::model::folder::ModelFolder;
 
 /// Which split of which data set.
@@ -48,7 +49,7 @@ pub struct Judge {
 
 impl Judge {
     /// Opens the model (with its tokenizer) and the split.
-    pub fn open(model: &Path, which: Which, batch: usize) -> Result<Self> {
+    pub fn open(model: &Path, which: Which, batch: usize, machine: &Machine) -> Result<Self> {
         let folder = ModelFolder::open(model)?;
         let tokenizer = Tokenizer::load(model)?;
         let (found, room) = (tokenizer.vocab_size(), folder.config.vocab_size);
@@ -67,7 +68,7 @@ impl Judge {
         };
         let split = Split::open(place, &tokenizer)?;
         let mut notes = split.notes.clone();
-        let evaluator = Evaluator::new(&folder.config, batch, |session| {
+        let evaluator = Evaluator::new(&folder.config, batch, machine, |session| {
             notes.extend(folder.load(session)?);
             Ok(())
         })?;

@@ -5,11 +5,11 @@ use crate::error::{Error, Result};
 use crate::graph::plan::Widths;
 use crate::graph::{Graph, Plan, Reverse};
 
-/// Refuses a training graph whose session in `f32` does not fit. Where the system does not say how
+/// Refuses a training graph whose session in numbers of `width` bytes does not fit. Where the system does not say how
 /// much there is, nothing is refused.
-pub fn check(graph: &Graph, reverse: &Reverse) -> Result<()> {
+pub fn check(graph: &Graph, reverse: &Reverse, width: usize) -> Result<()> {
     match available() {
-        Some(available) => compare(needed(graph, reverse), available),
+        Some(available) => compare(needed(graph, reverse, width), available),
         None => Ok(()),
     }
 }
@@ -27,8 +27,7 @@ fn compare(needed: u64, available: u64) -> Result<()> {
 }
 
 /// Bytes of activations, parameters, and for each trained one a gradient and two moments.
-fn needed(graph: &Graph, reverse: &Reverse) -> u64 {
-    let width = size_of::<f32>();
+fn needed(graph: &Graph, reverse: &Reverse, width: usize) -> u64 {
     let plan = Plan::new(graph, Some(reverse), Widths { activation: width, statistic: width });
     let numbers = graph.parameters().map(|(id, tensor)| {
         let copies = if reverse.has_gradient(id) { 4 } else { 1 };

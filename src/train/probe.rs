@@ -4,12 +4,10 @@
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::exec::cpu::CpuSession;
-use crate::exec::{Session, Slot, Values, ValuesMut};
+use crate::exec::{Machine, Session, Slot, Values, ValuesMut};
 use crate::graph::{Reverse, TensorId};
 use crate::model::folder::ModelFolder;
 use crate::model::{Build, Crformer, Losses};
-use crate::scalar::Scalar;
 use crate::weights::TensorFile;
 use crate::weights::save::{Entry, save};
 
@@ -19,7 +17,7 @@ use crate::weights::save::{Entry, save};
 ///
 /// # Errors
 /// Files that do not fit together; see [`ModelFolder::load`].
-pub fn probe<S: Scalar>(model_dir: &Path, inputs: &Path, out: &Path) -> Result<()> {
+pub fn probe(model_dir: &Path, inputs: &Path, out: &Path, machine: &Machine) -> Result<()> {
     let folder = ModelFolder::open(model_dir)?;
     let inputs = Inputs::read(inputs, &folder)?;
     let (batch, side) = (inputs.batch, folder.config.image_size);
@@ -28,15 +26,16 @@ pub fn probe<S: Scalar>(model_dir: &Path, inputs: &Path, out: &Path) -> Result<(
     let losses = model.losses.take().ok_or_else(|| Error::usage("a graph without losses"))?;
     let logits = model.logits.ok_or_else(|| Error::usage("a graph without logits"))?;
     let reverse = Reverse::new(&model.graph, losses.total, |name| name != "image")?;
-    let mut session = CpuSession::<S>::new(model.graph, Some(reverse), 0);
-    folder.load(&mut session)?;
+    let mut session = machine.session(model.graph, Some(reverse), 0)?;
+    folder.load(session.as_mut())?;
     session.write(model.image, Slot::Value, Values::F64(&inputs.image))?;
     session.write(model.tokens, Slot::Value, Values::Index(&inputs.tokens))?;
     session.write(model.word_mask, Slot::Value, Values::Index(&inputs.word_mask))?;
     session.write(losses.mask, Slot::Value, Values::Index(&inputs.mask))?;
-    session.forward(0);
-    session.backward(0, 1.0, false);
-    write(&folder, &session, logits, &losses, [batch, side], out)
+    session.forward(0)?;
+    session.backward(0, 1.0, false)?;
+    let double = matches!(machine, Machine::CpuInDouble);
+    write(&folder, session.as_ref(), logits, &losses, [batch, side], (out, double))
 }
 
 /// The tensors of an inputs file, checked against the model's sizes.
@@ -98,15 +97,14 @@ enum Source {
     Zeros,
 }
 
-fn write<S: Scalar>(
+fn write(
     folder: &ModelFolder,
-    session: &CpuSession<S>,
+    session: &dyn Session,
     logits: TensorId,
     losses: &Losses,
     [batch, side]: [usize; 2],
-    out: &Path,
+    (out, double): (&Path, bool),
 ) -> Result<()> {
-    let double = size_of::<S>() == 8;
     let mut entries = vec![Entry::new("logits", &[batch, 2, side, side], double)];
     let mut sources = vec![Source::Logits(logits)];
     let scalars = [

@@ -19,16 +19,17 @@ use super::trainer::{Seen, Trainer};
 use crate::data::loader::{Loader, Source};
 use crate::data::wordpiece::Tokenizer;
 use crate::error::{Error, ErrorKind, Result};
-use crate::exec::Session;
+use crate::exec::{Machine, Session};
 
-/// Where a run is kept and how far it goes this time.
-#[derive(Clone, Debug)]
+/// Where a run is kept, what computes it and how far it goes this time.
+#[derive(Clone)]
 pub struct Options {
     pub out: PathBuf,
     /// Goes on with the run that stands in `out`, if one does.
     pub resume: bool,
     /// Saves and ends after this update, the course of the run unchanged.
     pub stop_at: Option<u64>,
+    pub machine: Machine,
 }
 
 /// How a run ended.
@@ -68,6 +69,7 @@ struct Run<'a> {
     /// The state that is on disk.
     saved: Option<State>,
     progress: Progress,
+    machine: Machine,
     _place: Place,
 }
 
@@ -84,7 +86,7 @@ impl<'a> Run<'a> {
         let count = learnt.referred.len();
         let images = training.batch * training.accumulation;
         let course = Course::new(count, images, training.epochs, training.steps)?;
-        let mut trainer = Trainer::new(settings, course.steps)?;
+        let mut trainer = Trainer::new(settings, course.steps, &options.machine)?;
         let mut notes = learnt.notes.clone();
         notes.extend(validation.iter().flat_map(|split| split.notes.clone()));
         let mut begun = !Checkpoints::stand_in(&options.out);
@@ -122,6 +124,7 @@ impl<'a> Run<'a> {
             state,
             saved,
             progress,
+            machine: options.machine.clone(),
             _place: place,
         };
         run.introduce(&notes);
@@ -213,7 +216,8 @@ impl<'a> Run<'a> {
         let Some(source) = &self.validation else { return Ok(()) };
         let settings = &self.settings.evaluation;
         let weights = |session: &mut dyn Session| copy_weights(self.trainer.session(), session);
-        let mut evaluator = Evaluator::new(&self.settings.model, settings.batch, weights)?;
+        let model = &self.settings.model;
+        let mut evaluator = Evaluator::new(model, settings.batch, &self.machine, weights)?;
         let mut progress = EvaluationProgress::new(source.len());
         let threads = self.settings.run.loader_threads;
         let judged =

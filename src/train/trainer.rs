@@ -4,30 +4,29 @@ use super::settings::Settings;
 use super::{memory, pattern};
 use crate::data::loader::{Batch, Loader};
 use crate::error::{Error, Result};
-use crate::exec::cpu::CpuSession;
-use crate::exec::{Session, Slot, Values, ValuesMut};
+use crate::exec::{Machine, Session, Slot, Values, ValuesMut};
 use crate::graph::{Reverse, TensorId};
 use crate::model::folder::{ModelFolder, initialise};
 use crate::model::pretrained::{load_bert, load_swin};
 use crate::model::{Build, Crformer, Losses};
 use crate::optim::adamw::{Rate, Update};
-use crate::optim::grad_norm::clip_scale;
 use crate::optim::schedule::Schedule;
 
 /// A training graph on a machine, and how it is updated.
 pub struct Trainer {
-    session: CpuSession<f32>,
+    session: Box<dyn Session>,
     image: TensorId,
     tokens: TensorId,
     word_mask: TensorId,
     losses: Losses,
     accumulation: usize,
-    clip: f64,
     schedule: Schedule,
-    /// Everything of an update but its number and its clipping.
+    /// Everything of an update but its number.
     update: Update,
     /// Weight decay of each trained parameter.
     decays: Vec<f64>,
+    /// The batch that the session's inputs hold already, or why they do not.
+    written: Option<Result<Batch>>,
 }
 
 /// What one update saw; losses are means over its micro-batches.
@@ -44,7 +43,7 @@ pub struct Seen {
 
 impl Trainer {
     /// Builds the graph for a run of `steps` updates; its weights are still to be written.
-    pub fn new(settings: &Settings, steps: u64) -> Result<Self> {
+    pub fn new(settings: &Settings, steps: u64, machine: &Machine) -> Result<Self> {
         let (training, optimiser) = (&settings.training, &settings.optimiser);
         let mut model = Crformer::new(&settings.model, Build::training(training.batch))?;
         let losses = model.losses.take().ok_or_else(|| Error::usage("a graph without losses"))?;
@@ -53,8 +52,10 @@ impl Trainer {
         pattern::check("optimiser.no_decay", &optimiser.no_decay, &names)?;
         let wanted = |name: &str| name != "image" && !pattern::any(&optimiser.frozen, name);
         let reverse = Reverse::new(&model.graph, losses.total, wanted)?;
-        memory::check(&model.graph, &reverse)?;
-        let session = CpuSession::new(model.graph, Some(reverse), training.seed);
+        if let Some(width) = machine.width_on_cpu() {
+            memory::check(&model.graph, &reverse, width)?;
+        }
+        let session = machine.session(model.graph, Some(reverse), training.seed)?;
         if session.trained().is_empty() {
             return Err(Error::usage("optimiser.frozen leaves nothing to be trained"));
         }
@@ -70,7 +71,6 @@ impl Trainer {
             word_mask: model.word_mask,
             losses,
             accumulation: training.accumulation,
-            clip: training.clip,
             schedule: Schedule {
                 base: optimiser.learning_rate,
                 warmup: training.warmup,
@@ -82,9 +82,10 @@ impl Trainer {
                 betas: (optimiser.betas[0], optimiser.betas[1]),
                 eps: optimiser.eps,
                 step: 0,
-                gradient_scale: 1.0,
+                clip: training.clip,
             },
             decays,
+            written: None,
             session,
         })
     }
@@ -96,10 +97,10 @@ impl Trainer {
     pub fn begin(&mut self, settings: &Settings) -> Result<Vec<String>> {
         let initial = &settings.initial;
         if !initial.model.is_empty() {
-            return ModelFolder::open(initial.model.as_ref())?.load(&mut self.session);
+            return ModelFolder::open(initial.model.as_ref())?.load(self.session.as_mut());
         }
-        initialise(&mut self.session, settings.training.seed)?;
-        let (session, model) = (&mut self.session, &settings.model);
+        initialise(self.session.as_mut(), settings.training.seed)?;
+        let (session, model) = (self.session.as_mut(), &settings.model);
         let mut notes = Vec::new();
         if !initial.image_encoder.is_empty() {
             load_swin(session, model, initial.image_encoder.as_ref())
@@ -115,11 +116,11 @@ impl Trainer {
     }
 
     pub fn session(&self) -> &dyn Session {
-        &self.session
+        self.session.as_ref()
     }
 
     pub fn session_mut(&mut self) -> &mut dyn Session {
-        &mut self.session
+        self.session.as_mut()
     }
 
     /// Update number `step`, counted from 0.
@@ -130,46 +131,69 @@ impl Trainer {
     pub fn step(&mut self, step: u64, loader: &mut Loader) -> Result<Seen> {
         let mut seen = Seen { learning_rate: self.schedule.rate(step), ..Seen::default() };
         for part in 0..self.accumulation {
-            let batch = loader.next().ok_or_else(|| Error::usage("the samples ran out"))??;
-            // Random numbers of drop path and dropout differ between micro-batches.
-            let pass = step * self.accumulation as u64 + part as u64;
-            self.micro_batch(&batch, pass, part > 0, &mut seen)
+            self.micro_batch(step, part, loader, &mut seen)
                 .map_err(|e| e.at(format!("step {}", step + 1)))?;
         }
-        let gradient_scale = match self.clip {
-            0.0 => 1.0,
-            limit => clip_scale(seen.gradient_norm, limit),
-        };
-        let update = Update { step: step + 1, gradient_scale, ..self.update };
-        let rate = |&decay: &f64| Rate { learning_rate: seen.learning_rate, decay };
-        let rates: Vec<Rate> = self.decays.iter().map(rate).collect();
-        self.session.update(&update, &rates);
         Ok(seen)
     }
 
+    /// Queues the passes of a micro-batch, after the last one the update, and brings the next samples
+    /// to the machine while it works; only then looks at what came out.
     fn micro_batch(
         &mut self,
-        batch: &Batch,
-        pass: u64,
-        accumulate: bool,
+        step: u64,
+        part: usize,
+        loader: &mut Loader,
         seen: &mut Seen,
     ) -> Result<()> {
+        let batch = match self.written.take() {
+            Some(batch) => batch?,
+            None => {
+                self.write_next(loader);
+                let ran_out = || Err(Error::usage("the samples ran out"));
+                self.written.take().unwrap_or_else(ran_out)?
+            }
+        };
+        // Random numbers of drop path and dropout differ between micro-batches.
+        let pass = step * self.accumulation as u64 + part as u64;
+        let share = 1.0 / self.accumulation as f64;
+        let last = part + 1 == self.accumulation;
+        self.session.forward(pass)?;
+        self.session.backward(pass, share, part > 0)?;
+        if last {
+            self.update(step, seen.learning_rate)?;
+        }
+        self.write_next(loader);
+        self.look(share, seen)?;
+        if last {
+            seen.gradient_norm = self.session.gradient_norm()?;
+        }
+        if !seen.loss.is_finite() || !seen.gradient_norm.is_finite() {
+            self.write(&batch)?;
+            return Err(self.not_finite(&batch, pass, share, seen));
+        }
+        Ok(())
+    }
+
+    /// Takes the next batch, if there is one, and writes it. What goes wrong is said when the batch is needed.
+    fn write_next(&mut self, loader: &mut Loader) {
+        let written = |batch: Batch| self.write(&batch).map(|()| batch);
+        self.written = loader.next().map(|batch| batch.and_then(written));
+    }
+
+    fn write(&mut self, batch: &Batch) -> Result<()> {
         let session = &mut self.session;
         session.write(self.image, Slot::Value, Values::F32(&batch.images))?;
         session.write(self.tokens, Slot::Value, Values::Index(&batch.tokens))?;
         session.write(self.word_mask, Slot::Value, Values::Index(&batch.word_mask))?;
-        session.write(self.losses.mask, Slot::Value, Values::Index(&batch.masks))?;
-        session.forward(pass);
-        let share = 1.0 / self.accumulation as f64;
-        self.look(share, seen)?;
-        if seen.loss.is_finite() {
-            self.session.backward(pass, share, accumulate);
-            seen.gradient_norm = self.session.gradient_norm();
-        }
-        if seen.loss.is_finite() && seen.gradient_norm.is_finite() {
-            return Ok(());
-        }
-        Err(self.not_finite(batch, pass, share, seen))
+        session.write(self.losses.mask, Slot::Value, Values::Index(&batch.masks))
+    }
+
+    fn update(&mut self, step: u64, learning_rate: f64) -> Result<()> {
+        let update = Update { step: step + 1, ..self.update };
+        let rate = |&decay: &f64| Rate { learning_rate, decay };
+        let rates: Vec<Rate> = self.decays.iter().map(rate).collect();
+        self.session.update(&update, &rates)
     }
 
     /// Adds what a forward pass gave.
@@ -207,8 +231,9 @@ impl Trainer {
             false => format!("the loss is {}", seen.loss),
         };
         let first = match self.session.first_not_finite(pass, share) {
-            Some(name) => format!("the first tensor that is not finite is {name}"),
-            None => "every tensor is finite, only their sum is not".to_owned(),
+            Ok(Some(name)) => format!("the first tensor that is not finite is {name}"),
+            Ok(None) => "every tensor is finite, only their sum is not".to_owned(),
+            Err(error) => format!("looking for the first tensor that is not finite: {error}"),
         };
         Error::numeric(format!(
             "{what}; {first}; samples {}. A lower optimiser.learning_rate or a training.clip may \

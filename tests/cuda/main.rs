@@ -1,9 +1,10 @@
 //! The door to CUDA devices, over the PTX machine: memory, launches, captures, and what is refused.
 
 use crformer::cuda::arguments::{Arguments, Layout, Pointer};
-use crformer::cuda::device::{Buffer, Device};
+use crformer::cuda::device::Device;
 use crformer::cuda::kernels::Kernel;
 use crformer::cuda::library::Driver;
+use crformer::cuda::memory::Buffer;
 use crformer::error::ErrorKind;
 
 const ROWS: usize = 6;
@@ -14,15 +15,15 @@ fn machine() -> Device {
 }
 
 fn filled(device: &Device, values: &[f32]) -> Buffer {
-    let mut buffer = device.allocate(4 * values.len()).expect("memory");
-    device.upload(&mut buffer, bytemuck::cast_slice(values)).expect("uploaded");
+    let buffer = device.allocate(4 * values.len()).expect("memory");
+    device.upload(&buffer, 0, bytemuck::cast_slice(values)).expect("uploaded");
     buffer
 }
 
 fn read(device: &Device, buffer: &Buffer) -> Vec<f32> {
     let mut values = vec![0f32; buffer.len() / 4];
     device
-        .download(buffer, bytemuck::cast_slice_mut(&mut values))
+        .download(buffer, 0, bytemuck::cast_slice_mut(&mut values))
         .unwrap_or_else(|e| panic!("{e}"));
     values
 }
@@ -72,9 +73,9 @@ fn what_goes_up_comes_down() {
     assert!(device.name().starts_with("PTX machine"), "{}", device.name());
     let values: Vec<f32> = (0..1000).map(|i| i as f32).collect();
     assert_eq!(read(&device, &filled(&device, &values)), values);
-    let mut small = device.allocate(8).expect("memory");
-    let error = device.upload(&mut small, &[0; 9]).expect_err("nine bytes for eight");
-    assert!(error.to_string().contains("9 bytes for a buffer of 8"), "{error}");
+    let small = device.allocate(8).expect("memory");
+    let error = device.upload(&small, 0, &[0; 9]).expect_err("nine bytes for eight");
+    assert!(error.to_string().contains("9 bytes at 0 of a buffer of 8"), "{error}");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+/// The same graphs on a CUDA device.
+mod device;
 /// Where tensors lie: everything is still there when it is read.
 mod plan;
 /// Which gradients are written, and which write sets.

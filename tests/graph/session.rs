@@ -1,17 +1,16 @@
 //! Sessions in f64: gradients of whole graphs, accumulation, threads, errors.
 
-use crformer::exec::cpu::CpuSession;
-use crformer::exec::{Session, Slot, Values, ValuesMut};
+use crformer::exec::{Machine, Session, Slot, Values, ValuesMut};
 use crformer::graph::{Graph, Initial, Origin};
 use crformer::op::add::Add;
 use crformer::op::contract::TensorType;
 use crformer::optim::adamw::{Decay, Rate, Update};
 
-use crate::small::{Machine, STEP, Small, draw};
+use crate::small::{Run, STEP, Small, draw};
 use crate::support::compare::{assert_close, relative_error};
 
-fn training(small: &Small) -> Machine<f64> {
-    Machine::new(small, |_| true)
+fn training(small: &Small) -> Run {
+    Run::new(&Machine::CpuInDouble, small, |_| true)
 }
 
 /// Every parameter and the input of graphs drawn at random, with tensors and weights that are used
@@ -36,7 +35,7 @@ fn gradients_of_whole_graphs() {
 
 /// The gradient, if there is one; else the loss must not depend on the tensor.
 fn read_gradient(
-    machine: &Machine<f64>,
+    machine: &Run,
     small: &Small,
     tensor: crformer::graph::TensorId,
 ) -> Option<Vec<f64>> {
@@ -71,16 +70,16 @@ fn accumulation_over_micro_batches_is_the_gradient_of_the_sum() {
         let mut sum = Vec::new();
         for batch in [5, 6, 7] {
             machine.fill(batch);
-            machine.0.forward(STEP);
-            machine.0.backward(STEP, 0.25, false);
+            machine.0.forward(STEP).expect("a pass");
+            machine.0.backward(STEP, 0.25, false).expect("a pass");
             let gradients = machine.all_gradients();
             sum.resize(gradients.len(), 0.0);
             sum.iter_mut().zip(gradients).for_each(|(sum, g)| *sum += g);
         }
         for (i, batch) in [5, 6, 7].into_iter().enumerate() {
             machine.fill(batch);
-            machine.0.forward(STEP);
-            machine.0.backward(STEP, 0.25, i > 0);
+            machine.0.forward(STEP).expect("a pass");
+            machine.0.backward(STEP, 0.25, i > 0).expect("a pass");
         }
         assert_close(&format!("seed {seed}"), &machine.all_gradients(), &sum, 1e-13);
     }
@@ -92,10 +91,13 @@ fn threads_do_not_change_bits() {
     let run = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
         pool.expect("a pool").install(|| {
-            let mut machine = Machine::<f32>::new(&small, |_| true);
+            let mut machine = Run::new(&Machine::Cpu, &small, |_| true);
             let mut numbers = machine.gradients();
             numbers.push(machine.loss(small.loss));
-            numbers.push(machine.0.gradient_norm());
+            let rates = vec![Rate { learning_rate: 0.1, decay: 0.1 }; machine.0.trained().len()];
+            machine.0.update(&UPDATE, &rates).expect("an update");
+            numbers.push(machine.0.gradient_norm().expect("a norm"));
+            numbers.extend(machine.parameters());
             numbers.iter().map(|x| x.to_bits()).collect::<Vec<_>>()
         })
     };
@@ -108,12 +110,15 @@ fn a_pass_without_gradients_gives_the_same_loss() {
     for seed in 0..10 {
         let small = draw(seed, 15);
         let with = training(&small).loss(small.loss);
-        let without = Machine::<f64>::forward_only(&small).loss(small.loss);
+        let without = Run::forward_only(&Machine::CpuInDouble, &small).loss(small.loss);
         // Not to the bit: without a backward pass weights lie transposed, and products of them may
         // be summed in another order.
         assert!((with - without).abs() <= 1e-13 * with.abs(), "seed {seed}: {with}, {without}");
     }
 }
+
+pub const UPDATE: Update =
+    Update { decay: Decay::Decoupled, betas: (0.9, 0.999), eps: 1e-8, step: 1, clip: 0.0 };
 
 /// Updates change exactly the wanted parameters.
 #[test]
@@ -122,19 +127,12 @@ fn a_frozen_parameter_stays() {
     let all = training(&small).0.trained().to_vec();
     let (frozen, rest) = all.split_first().expect("parameters");
     let name = &small.graph.get(*frozen).name;
-    let mut machine = Machine::<f64>::new(&small, |wanted| wanted != name);
+    let mut machine = Run::new(&Machine::CpuInDouble, &small, |wanted| wanted != name);
     assert_eq!(machine.0.trained(), rest);
     let before: Vec<Vec<f64>> = all.iter().map(|&t| machine.read(t, Slot::Value)).collect();
     machine.gradients();
-    let update = Update {
-        decay: Decay::Decoupled,
-        betas: (0.9, 0.999),
-        eps: 1e-8,
-        step: 1,
-        gradient_scale: 1.0,
-    };
     let rates = vec![Rate { learning_rate: 0.01, decay: 0.1 }; rest.len()];
-    machine.0.update(&update, &rates);
+    machine.0.update(&UPDATE, &rates).expect("an update");
     for (&tensor, before) in all.iter().zip(&before) {
         let changed = machine.read(tensor, Slot::Value) != *before;
         assert_eq!(changed, tensor != *frozen, "{}", small.graph.get(tensor).name);
@@ -157,21 +155,21 @@ fn one_tensor_twice_in_an_operation_is_an_error() {
 fn what_is_not_finite_is_named() {
     let small = draw(3, 8);
     let mut machine = training(&small);
-    assert_eq!(machine.0.first_not_finite(STEP, 1.0), None);
+    assert_eq!(machine.0.first_not_finite(STEP, 1.0).expect("passes"), None);
     let inp = small.graph.find("inp").expect("the input");
     let values = machine.read(inp, Slot::Value);
     let mut broken = values.clone();
     broken[1] = f64::NAN;
     machine.write(inp, &broken);
-    let name = machine.0.first_not_finite(STEP, 1.0).expect("a name");
+    let name = machine.0.first_not_finite(STEP, 1.0).expect("passes").expect("a name");
     assert_eq!(name, "inp (before the forward pass)");
     // Large enough that its square is not finite.
     broken[1] = 1e200;
     machine.write(inp, &broken);
-    let name = machine.0.first_not_finite(STEP, 1.0).expect("a name");
+    let name = machine.0.first_not_finite(STEP, 1.0).expect("passes").expect("a name");
     assert!(name.ends_with("(forward pass)"), "{name}");
     machine.write(inp, &values);
-    let name = machine.0.first_not_finite(STEP, f64::INFINITY).expect("a name");
+    let name = machine.0.first_not_finite(STEP, f64::INFINITY).expect("passes").expect("a name");
     assert!(name.starts_with("gradient of ") && name.ends_with("(backward pass)"), "{name}");
     // The search leaves nothing behind.
     assert_eq!(machine.gradients(), training(&small).gradients());
@@ -182,10 +180,10 @@ fn wrong_exchanges_are_errors() {
     let small = draw(6, 8);
     let mut machine = training(&small);
     machine.gradients();
-    let session: &mut CpuSession<f64> = &mut machine.0;
+    let session = machine.0.as_mut();
     let find = |name: &str| small.graph.find(name).expect("a tensor of this name");
     let (inp, mask, node) = (find("inp"), find("mask"), find("node0"));
-    let write = |session: &mut CpuSession<f64>, tensor, slot, values| {
+    let write = |session: &mut dyn Session, tensor, slot, values| {
         let error = session.write(tensor, slot, values).expect_err("a wrong write");
         error.to_string()
     };
@@ -213,7 +211,7 @@ fn moments_can_be_exchanged() {
     let mut graph = Graph::new();
     let p = graph.parameter("p", [3].into(), Initial::Constant(0.0)).expect("a parameter");
     let small = Small { graph, loss: p };
-    let mut machine = Machine::<f64>::forward_only(&small);
+    let mut machine = Run::forward_only(&Machine::CpuInDouble, &small);
     let write = machine.0.write(p, Slot::FirstMoment, Values::F64(&[1.0, 2.0, 3.0]));
     assert!(write.is_err(), "nothing is trained without a backward pass");
     let small = draw(2, 12);
@@ -225,4 +223,46 @@ fn moments_can_be_exchanged() {
         machine.0.write(tensor, slot, Values::F64(&values)).expect("moments");
         assert_eq!(machine.read(tensor, slot), values);
     }
+}
+
+/// What is not finite reaches no parameter and no moment: not from the gradients, not with the loss.
+#[test]
+fn an_update_that_would_spoil_the_parameters_is_left_out() {
+    let small = draw(3, 12);
+    let mut machine = training(&small);
+    let rates = vec![Rate { learning_rate: 0.01, decay: 0.1 }; machine.0.trained().len()];
+    let good = machine.parameters();
+    for seed in [f64::NAN, f64::INFINITY] {
+        machine.0.forward(STEP).expect("a pass");
+        machine.0.backward(STEP, seed, false).expect("a pass");
+        machine.0.update(&UPDATE, &rates).expect("an update");
+        assert!(!machine.0.gradient_norm().expect("a norm").is_finite());
+        assert_eq!(machine.parameters(), good);
+    }
+    machine.gradients();
+    machine.0.update(&UPDATE, &rates).expect("an update");
+    assert!(machine.0.gradient_norm().expect("a norm") > 0.0);
+    let changed = machine.parameters();
+    assert!(changed != good && changed.iter().all(|x| x.is_finite()));
+}
+
+/// Clipped gradients have the limit's norm: an update of plain gradients scaled beforehand is the same.
+#[test]
+fn longer_gradients_are_scaled_to_the_limit() {
+    let small = draw(5, 12);
+    let rates =
+        |machine: &Run| vec![Rate { learning_rate: 0.01, decay: 0.0 }; machine.0.trained().len()];
+    let mut clipped = training(&small);
+    clipped.gradients();
+    let norm = clipped.all_gradients().iter().map(|g| g * g).sum::<f64>().sqrt();
+    let update = Update { clip: norm / 8.0, ..UPDATE };
+    let rates = rates(&clipped);
+    clipped.0.update(&update, &rates).expect("an update");
+    let seen = clipped.0.gradient_norm().expect("a norm");
+    assert!((seen - norm).abs() <= 1e-12 * norm, "{seen}, {norm}");
+    let mut scaled = training(&small);
+    scaled.0.forward(STEP).expect("a pass");
+    scaled.0.backward(STEP, 0.125, false).expect("a pass");
+    scaled.0.update(&UPDATE, &rates).expect("an update");
+    assert_close("parameters", &clipped.parameters(), &scaled.parameters(), 1e-9);
 }

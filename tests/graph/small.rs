@@ -2,8 +2,8 @@
 
 use crformer::cpu::activation::Activation;
 use crformer::error::Result;
-use crformer::exec::cpu::CpuSession;
-use crformer::exec::{Session, Slot, Values, ValuesMut};
+use crformer::exec::cuda::CudaSession;
+use crformer::exec::{Machine, Session, Slot, Values, ValuesMut};
 use crformer::graph::{Graph, Initial, Origin, Reverse, TensorId};
 use crformer::op::Op;
 use crformer::op::add::Add;
@@ -19,7 +19,6 @@ use crformer::op::slice::Slice;
 use crformer::op::transpose::Transpose;
 use crformer::op::weighted_sum::WeightedSum;
 use crformer::rng::{Philox, Reader};
-use crformer::scalar::Scalar;
 
 /// Batch, rows, channels of every tensor that a drawn graph passes on.
 const SHAPE: [usize; 3] = [2, 5, 6];
@@ -145,31 +144,55 @@ pub fn draw(seed: u64, operations: usize) -> Small {
 }
 
 /// A session with random numbers in all that can be written.
-pub struct Machine<S>(pub CpuSession<S>);
+pub struct Run(pub Box<dyn Session>);
 
-impl<S: Scalar> Machine<S> {
+impl Run {
     /// With a backward pass for all that `wanted` accepts by name.
-    pub fn new(small: &Small, wanted: impl Fn(&str) -> bool) -> Self {
+    pub fn new(machine: &Machine, small: &Small, wanted: impl Fn(&str) -> bool) -> Self {
         let reverse = Reverse::new(&small.graph, small.loss, wanted).expect("a scalar");
-        let mut machine = Self(CpuSession::new(small.graph.clone(), Some(reverse), 17));
-        machine.fill(1);
-        machine
+        Self::of(machine, small, Some(reverse))
     }
 
     /// Without a backward pass.
-    pub fn forward_only(small: &Small) -> Self {
-        let mut machine = Self(CpuSession::new(small.graph.clone(), None, 17));
-        machine.fill(1);
-        machine
+    pub fn forward_only(machine: &Machine, small: &Small) -> Self {
+        Self::of(machine, small, None)
+    }
+
+    fn of(machine: &Machine, small: &Small, reverse: Option<Reverse>) -> Self {
+        let session = machine.session(small.graph.clone(), reverse, 17);
+        let mut run = Self(session.unwrap_or_else(|e| panic!("{e}")));
+        run.fill(1);
+        run
+    }
+
+    /// On a CUDA device, recording passes or not.
+    pub fn on_device(machine: &Machine, small: &Small, records: bool) -> Self {
+        let Machine::Cuda { device, precision } = machine else { panic!("a CUDA device") };
+        let reverse = Reverse::new(&small.graph, small.loss, |_| true).expect("a scalar");
+        let (device, graph) = (device.clone(), small.graph.clone());
+        let session = CudaSession::new(device, graph, Some(reverse), 17, *precision);
+        let mut session = session.unwrap_or_else(|e| panic!("{e}"));
+        session.record(records);
+        let mut run = Self(Box::new(session));
+        run.fill(1);
+        run
     }
 
     /// Parameters always with the same numbers, inputs with those of `batch`.
     pub fn fill(&mut self, batch: u64) {
+        self.fill_with(batch, true);
+    }
+
+    pub fn fill_inputs(&mut self, batch: u64) {
+        self.fill_with(batch, false);
+    }
+
+    fn fill_with(&mut self, batch: u64, parameters: bool) {
         let graph = self.0.graph().clone();
         for (id, tensor) in graph.tensors() {
             let stream = id.index() as u64;
             let (scale, mut reader) = match tensor.origin {
-                Origin::Parameter(_) => (0.5, Philox::new(100, stream).reader()),
+                Origin::Parameter(_) if parameters => (0.5, Philox::new(100, stream).reader()),
                 Origin::Input => (1.0, Philox::new(batch, stream).reader()),
                 _ => continue,
             };
@@ -196,20 +219,30 @@ impl<S: Scalar> Machine<S> {
 
     /// The loss of a forward pass.
     pub fn loss(&mut self, loss: TensorId) -> f64 {
-        self.0.forward(STEP);
+        self.0.forward(STEP).unwrap_or_else(|e| panic!("{e}"));
         self.read(loss, Slot::Value)[0]
     }
 
     /// Both passes, then the gradients of all trained parameters, one after the other.
     pub fn gradients(&mut self) -> Vec<f64> {
-        self.0.forward(STEP);
-        self.0.backward(STEP, 1.0, false);
+        self.0.forward(STEP).unwrap_or_else(|e| panic!("{e}"));
+        self.0.backward(STEP, 1.0, false).unwrap_or_else(|e| panic!("{e}"));
         self.all_gradients()
     }
 
+    /// The values of all trained parameters, one after the other.
+    pub fn parameters(&self) -> Vec<f64> {
+        self.of_trained(Slot::Value)
+    }
+
     pub fn all_gradients(&self) -> Vec<f64> {
+        self.of_trained(Slot::Gradient)
+    }
+
+    /// A number of every element of all trained parameters, one after the other.
+    pub fn of_trained(&self, slot: Slot) -> Vec<f64> {
         let trained = self.0.trained().to_vec();
-        trained.iter().flat_map(|&t| self.read(t, Slot::Gradient)).collect()
+        trained.iter().flat_map(|&t| self.read(t, slot)).collect()
     }
 
     /// The gradient of `loss` with respect to `tensor` by differences of fourth order.

@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crformer::exec::Machine;
 use crformer::model::Config;
-use crformer::scalar::Scalar;
 use crformer::train::probe::probe;
 use crformer::weights::TensorFile;
 
@@ -21,7 +21,8 @@ const F64: Accepted = Accepted { logits: 1e-9, gradients: 1e-9 };
 const F32: Accepted = Accepted { logits: 1e-4, gradients: 1e-3 };
 
 /// Runs the probe on the folder's model with a changed configuration and compares everything.
-fn compare<S: Scalar>(
+fn compare(
+    machine: &Machine,
     folder: &str,
     expected: &str,
     change: impl Fn(&mut Config),
@@ -35,7 +36,8 @@ fn compare<S: Scalar>(
     std::fs::copy(from.join("model.safetensors"), work.path().join("model.safetensors"))
         .expect("copied");
     let out = work.path().join("out.safetensors");
-    probe::<S>(work.path(), &from.join("inputs.safetensors"), &out).expect("a probe");
+    let inputs = from.join("inputs.safetensors");
+    probe(work.path(), &inputs, &out, machine).unwrap_or_else(|e| panic!("{e}"));
     let got = TensorFile::open(&out).expect("what the probe wrote");
     let want = TensorFile::open(&from.join(expected)).expect("the expected file");
     check(&got, &want, accepted);
@@ -72,28 +74,28 @@ fn check(got: &TensorFile, want: &TensorFile, accepted: &Accepted) {
 
 #[test]
 fn small() {
-    compare::<f64>("small", "expected.safetensors", |_| {}, &F64);
-    compare::<f32>("small", "expected.safetensors", |_| {}, &F32);
+    compare(&Machine::CpuInDouble, "small", "expected.safetensors", |_| {}, &F64);
+    compare(&Machine::Cpu, "small", "expected.safetensors", |_| {}, &F32);
 }
 
 #[test]
 fn standard_decoder() {
     let change = |config: &mut Config| config.calibration = false;
-    compare::<f64>("small", "expected-standard-decoder.safetensors", change, &F64);
-    compare::<f32>("small", "expected-standard-decoder.safetensors", change, &F32);
+    compare(&Machine::CpuInDouble, "small", "expected-standard-decoder.safetensors", change, &F64);
+    compare(&Machine::Cpu, "small", "expected-standard-decoder.safetensors", change, &F32);
 }
 
 #[test]
 fn without_reconstruction() {
     let change = |config: &mut Config| config.reconstruction = false;
-    compare::<f64>("small", "expected-no-reconstruction.safetensors", change, &F64);
-    compare::<f32>("small", "expected-no-reconstruction.safetensors", change, &F32);
+    compare(&Machine::CpuInDouble, "small", "expected-no-reconstruction.safetensors", change, &F64);
+    compare(&Machine::Cpu, "small", "expected-no-reconstruction.safetensors", change, &F32);
 }
 
 #[test]
 fn padded() {
-    compare::<f64>("padded", "expected.safetensors", |_| {}, &F64);
-    compare::<f32>("padded", "expected.safetensors", |_| {}, &F32);
+    compare(&Machine::CpuInDouble, "padded", "expected.safetensors", |_| {}, &F64);
+    compare(&Machine::Cpu, "padded", "expected.safetensors", |_| {}, &F32);
 }
 
 /// The comparison refuses gradients that are off by one percent.
@@ -101,5 +103,5 @@ fn padded() {
 #[should_panic(expected = "relative error")]
 fn one_percent_is_refused() {
     let change = |config: &mut Config| config.w_seg = 1.01;
-    compare::<f64>("small", "expected.safetensors", change, &F64);
+    compare(&Machine::CpuInDouble, "small", "expected.safetensors", change, &F64);
 }

@@ -8,7 +8,7 @@ use crformer::model::{Build, Config, Crformer, Losses};
 use crformer::rng::Philox;
 
 /// Every path at its smallest: padding with and without shift, all three losses' paths, dropout.
-fn tiny() -> Config {
+pub fn tiny() -> Config {
     Config {
         image_size: 96,
         max_tokens: 5,
@@ -79,7 +79,7 @@ fn parameters(session: &CpuSession<f64>) -> Vec<(TensorId, Vec<f64>)> {
 
 impl Model {
     fn loss(&mut self) -> f64 {
-        self.session.forward(7);
+        self.session.forward(7).expect("a pass");
         let mut loss = [0.0];
         let read = self.session.read(self.losses.total, Slot::Value, ValuesMut::F64(&mut loss));
         read.expect("the loss");
@@ -135,7 +135,7 @@ struct Moved {
 fn check(config: &Config) {
     let mut model = model(config);
     model.loss();
-    model.session.backward(7, 1.0, false);
+    model.session.backward(7, 1.0, false).expect("a pass");
     let trained = model.session.trained().to_vec();
     let all = parameters(&model.session);
     assert_eq!(trained.len(), all.len(), "every parameter has a gradient");
@@ -179,7 +179,7 @@ fn detached_words_get_no_gradient_from_the_reconstruction() {
     let config = Config { detach_words: true, w_seg: 0.0, ..tiny() };
     let mut model = model(&config);
     model.loss();
-    model.session.backward(7, 1.0, false);
+    model.session.backward(7, 1.0, false).expect("a pass");
     for name in ["reconstruction.words.0.weight", "text.global_proj.weight"] {
         let id = model.session.graph().find(name).expect("a parameter");
         assert!(!model.session.trained().contains(&id), "{name} has a gradient");

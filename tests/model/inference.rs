@@ -46,7 +46,7 @@ fn the_same_logits_with_and_without_losses() {
         session.write(tokens, Slot::Value, Values::Index(&ids)).expect("tokens");
         let ones = vec![1; config.max_tokens];
         session.write(word_mask, Slot::Value, Values::Index(&ones)).expect("mask");
-        session.forward(0);
+        session.forward(0).expect("a pass");
         let mut logits = vec![0f32; session.graph().shape(out).len()];
         session.read(out, Slot::Value, ValuesMut::F32(&mut logits)).expect("logits");
         logits

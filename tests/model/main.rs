@@ -5,6 +5,8 @@ mod support;
 
 /// Bad configurations are refused in words.
 mod config;
+/// Whole training steps on a CUDA device.
+mod device;
 /// Logits, losses and all gradients of an independent implementation.
 mod golden;
 /// Every parameter's gradient against differences in f64, one by one and jointly.

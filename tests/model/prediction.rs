@@ -28,7 +28,7 @@ fn differences(grid: &[f32], side: usize, height: usize, width: usize) -> Vec<f6
     graph.output(out);
     let mut session = CpuSession::<f64>::new(graph, None, 0);
     session.write(inp, Slot::Value, Values::F32(grid)).expect("written");
-    session.forward(0);
+    session.forward(0).expect("a pass");
     let mut logits = vec![0.0; height * width * 2];
     session.read(out, Slot::Value, ValuesMut::F64(&mut logits)).expect("read");
     logits.chunks_exact(2).map(|logits| logits[1] - logits[0]).collect()

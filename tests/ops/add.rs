@@ -54,6 +54,22 @@ fn more_than_a_chunk() {
     }
 }
 
+/// Whole vectors and a rest, more samples than are loaded together, samples that begin anywhere.
+#[test]
+fn on_a_device() {
+    let on_a_device = |relu: bool, a: [usize; 3], b: [usize; 2]| {
+        let inputs = vec![Input::normal(a, 1.0, 1), Input::away_from_zero(b, 1.0, 2)];
+        Case::new(&format!("{a:?} + {b:?}, relu: {relu}"), Add { relu }, inputs).check_on_device();
+    };
+    on_a_device(true, [3, 5, 7], [5, 7]);
+    on_a_device(false, [5, 1, 16], [1, 16]);
+    on_a_device(false, [1, 1, 1], [1, 1]);
+    let same = [Input::normal([3, 1031], 1.0, 1), Input::away_from_zero([3, 1031], 1.0, 2)];
+    for relu in [false, true] {
+        Case::new("3 x 1031", Add { relu }, same.to_vec()).check_on_device();
+    }
+}
+
 /// A repeated tensor's gradient is the sum over the samples, here of whole numbers: exact.
 #[test]
 fn the_gradient_of_a_repeated_tensor_is_a_sum() {

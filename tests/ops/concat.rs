@@ -1,9 +1,15 @@
 //! Concatenation along every axis.
 
+use arrayvec::ArrayVec;
+use crformer::cuda::arguments::Pointer;
+use crformer::cuda::precision::Precision;
 use crformer::op::concat::Concat;
 use crformer::op::contract::{Operation, TensorType};
+use crformer::op::device::{CudaBackward, CudaGradient, CudaInput, CudaRandom, OnCuda};
+use crformer::write::Write;
 
 use crate::support::case::{Case, Input};
+use crate::support::device;
 
 /// Of every output element: which input it comes from, and from where in it.
 fn naive(axis: usize, inputs: &[Input]) -> Vec<f64> {
@@ -41,6 +47,46 @@ fn every_axis() {
 #[test]
 fn eight_inputs() {
     case(1, &[[3, 2]; 8]).check(|i| naive(1, i));
+}
+
+/// Rows that are aligned and rows that are not, more than a block of a part, one part, eight.
+#[test]
+fn on_a_device() {
+    case(0, &[[2, 3, 5], [1, 3, 5]]).check_on_device();
+    case(1, &[[2, 3, 5], [2, 1, 5], [2, 2, 5]]).check_on_device();
+    case(1, &[[33, 160], [33, 8], [33, 24]]).check_on_device();
+    case(2, &[[2, 3, 64], [2, 3, 2]]).check_on_device();
+    case(0, &[[1], [4]]).check_on_device();
+    case(1, &[[3, 2]; 8]).check_on_device();
+}
+
+/// A tensor that is joined twice has one gradient, which the second part is added to.
+#[test]
+fn joined_twice_on_a_device() {
+    let device = device::open();
+    let of = TensorType::activation([5, 16]);
+    let dout: Vec<f64> = (0..160).map(f64::from).collect();
+    let on_device = device::filled(&device, &device::bytes(&dout, Precision::F32));
+    let gradient = device.allocate(5 * 16 * size_of::<f32>()).expect("memory");
+    let write = |write| Some(CudaGradient { values: gradient.pointer(), write });
+    let unread = CudaInput { working: Pointer::NULL, full: Pointer::NULL };
+    let pass = CudaBackward {
+        device: &device,
+        precision: Precision::F32,
+        types: [&of; 2].into_iter().collect(),
+        inputs: [unread; 2].into_iter().collect(),
+        out: Pointer::NULL,
+        kept: ArrayVec::new(),
+        dout: on_device.pointer(),
+        dinputs: [write(Write::Set), write(Write::Add)].into_iter().collect(),
+        workspace: Pointer::NULL,
+        tickets: Pointer::NULL,
+        random: CudaRandom { seed: 0, node: 0, step: Pointer::NULL },
+    };
+    OnCuda::backward(&Concat { axis: 1 }, &pass).expect("both parts");
+    let rows = dout.chunks(32);
+    let want = rows.flat_map(|row| (0..16).map(|i| row[i] + row[16 + i]));
+    assert_eq!(device::read(&device, &gradient, 80, Precision::F32), want.collect::<Vec<f64>>());
 }
 
 #[test]

@@ -79,6 +79,41 @@ fn more_pixels_than_a_chunk() {
     }
 }
 
+/// Channels that are multiples of eight, of two and of nothing, as much of a tile as there is.
+#[test]
+fn on_a_device() {
+    for (shape, outputs, kernel) in [
+        ([2, 4, 5, 3], 2, 3),
+        ([1, 3, 7, 1], 5, 3),
+        ([2, 5, 3, 2], 3, 1),
+        ([1, 6, 5, 2], 2, 5),
+        ([2, 1, 1, 3], 2, 3),
+        ([1, 1, 4, 2], 2, 5),
+        ([2, 2, 1, 1], 2, 7),
+        ([1, 5, 7, 40], 24, 3),
+        ([3, 7, 9, 34], 40, 3),
+        ([1, 2, 3, 8], 150, 1),
+    ] {
+        case(shape, outputs, kernel).check_on_device();
+    }
+}
+
+/// More pixels than a block looks at ahead, and more than a tile of rows.
+#[test]
+fn more_pixels_than_a_part_on_a_device() {
+    for (shape, outputs) in [([1, 30, 30, 10], 6), ([2, 17, 19, 16], 33)] {
+        case(shape, outputs, 3).check_on_device();
+    }
+}
+
+/// Sums along the depth in parts.
+#[test]
+fn more_channels_than_a_part_on_a_device() {
+    for (shape, outputs) in [([1, 5, 7, 136], 130), ([1, 6, 5, 130], 2)] {
+        case(shape, outputs, 3).check_on_device();
+    }
+}
+
 #[test]
 fn wrong_inputs_are_named() {
     let signature = |weight: [usize; 4], bias: usize| {

@@ -1,9 +1,10 @@
 //! Cross-attention of sequences and maps to another sequence, with and without a mask.
 
+use crformer::cuda::precision::Precision;
 use crformer::op::contract::{Operation, TensorType};
 use crformer::op::cross_attention::CrossAttention;
 
-use crate::support::attend::{attend, dot};
+use crate::support::attend::{Attention, attend, columns, dot};
 use crate::support::case::{Case, Input};
 
 /// One query, one head at a time.
@@ -120,6 +121,98 @@ fn scores_of_ten_thousand() {
     let gradients = case.backward::<f32>(&out, &kept, &vec![1.0; out.len()], None);
     let written = gradients.into_iter().flatten().flatten();
     assert!(out.into_iter().chain(written).all(f64::is_finite));
+}
+
+/// Backward by plain loops that round where kernels do.
+fn naive_backward(
+    case: &Case<CrossAttention>,
+    dout: &[f64],
+    precision: Precision,
+) -> Vec<Option<Vec<f64>>> {
+    let (shape, heads) = (&case.inputs[0].of.shape, case.op.heads);
+    let channels = shape.channels();
+    let part = |i: usize| columns(&case.inputs[1].real, 2 * channels, i * channels, channels);
+    let attention = Attention {
+        batch: shape.extents()[0],
+        heads,
+        head_dim: channels / heads,
+        scale: 1.0 / ((channels / heads) as f64).sqrt(),
+        mask: case.op.masked.then(|| &case.inputs[2].index[..]),
+        q: columns(&case.inputs[0].real, channels, 0, channels),
+        k: part(0),
+        v: part(1),
+    };
+    let [dq, dk, dv] = attention.backward(dout, precision);
+    let rows = dk.chunks(channels).zip(dv.chunks(channels));
+    let mut gradients = vec![Some(dq), Some(rows.flat_map(|(k, v)| [k, v].concat()).collect())];
+    gradients.extend(case.op.masked.then_some(None));
+    gradients
+}
+
+fn check_on_device(extents: [usize; 5], mask: Option<&[i32]>) {
+    case(extents, mask).check_on_device_against(naive_backward);
+}
+
+/// One tile of keys: heads of one line and of several, one part of the queries and several.
+#[test]
+fn few_keys_on_a_device() {
+    for extents in [
+        [2, 7, 5, 3, 5],
+        [1, 1, 1, 1, 1],
+        [2, 6, 1, 2, 8],
+        [2, 1, 6, 2, 3],
+        [1, 130, 24, 2, 64],
+        [1, 65, 20, 1, 256],
+        [2, 70, 3, 1, 67],
+        [1, 1030, 4, 1, 16],
+        [1, 1090, 2, 1, 68],
+    ] {
+        check_on_device(extents, None);
+    }
+    check_on_device([2, 3, 4, 2, 3], Some(&[1, 0, 1, 1, 0, 1, 0, 0]));
+    check_on_device([2, 66, 3, 1, 4], Some(&[0, 1, 0, 0, 0, 1]));
+    check_on_device([2, 66, 3, 1, 136], Some(&[0, 0, 0, 1, 0, 1]));
+}
+
+/// Several tiles of keys, in heads narrow and wide.
+#[test]
+fn many_keys_on_a_device() {
+    for extents in [[1, 5, 133, 2, 8], [1, 140, 40, 1, 64], [2, 3, 33, 1, 130], [1, 70, 65, 1, 24]]
+    {
+        check_on_device(extents, None);
+    }
+    let words: Vec<i32> = (0..140).map(|i| i32::from(i < 45 || (i > 70 && i % 3 == 0))).collect();
+    check_on_device([2, 20, 70, 2, 24], Some(&words));
+    check_on_device([2, 20, 70, 1, 65], Some(&words));
+}
+
+/// As wide as a head of the model can be.
+#[test]
+fn a_wide_head_on_a_device() {
+    let words = [vec![1; 9], vec![0; 11]].concat();
+    check_on_device([1, 66, 20, 1, 1024], Some(&words));
+}
+
+#[test]
+fn a_map_on_a_device() {
+    let inputs = vec![Input::normal([2, 3, 2, 16], 1.0, 1), Input::normal([2, 4, 32], 1.0, 2)];
+    let case = Case::new("3 x 2 map", CrossAttention { heads: 2, masked: false }, inputs);
+    case.check_on_device_against(naive_backward);
+}
+
+/// Every key is there twice, so that its probability is not 1.
+#[test]
+fn scores_of_ten_thousand_on_a_device() {
+    for keys in [6, 36] {
+        let mut case = case([2, 5, keys, 2, 4], None);
+        for i in 0..2 * keys * 16 {
+            if i % 16 < 8 && i / 16 % 2 == 1 {
+                case.inputs[1].real[i] = case.inputs[1].real[i - 16];
+            }
+        }
+        case.inputs.iter_mut().for_each(|i| i.real.iter_mut().for_each(|x| *x *= 100.0));
+        case.check_on_device_against(naive_backward);
+    }
 }
 
 #[test]

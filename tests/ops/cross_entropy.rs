@@ -102,6 +102,41 @@ fn more_pixels_than_a_chunk() {
     case.check_f32();
 }
 
+/// Grids finer than the mask too, more columns than a block has, rows that start anywhere.
+#[test]
+fn on_a_device() {
+    for (grid, mask) in [
+        ([2, 3, 4], [13, 17]),
+        ([3, 2, 2], [2, 2]),
+        ([1, 6, 6], [4, 5]),
+        ([2, 1, 1], [5, 3]),
+        ([1, 3, 4], [1, 1]),
+        ([2, 1, 5], [37, 12]),
+        ([1, 2, 9], [7, 1100]),
+        ([1, 3, 600], [9, 1032]),
+    ] {
+        case(grid, mask, [0.9, 1.1]).check_on_device();
+    }
+}
+
+#[test]
+fn one_class_only_on_a_device() {
+    for class in [0, 1] {
+        let mut case = case([2, 3, 3], [11, 7], [0.2, 3.0]);
+        case.inputs[1].index.fill(class);
+        case.check_on_device();
+    }
+}
+
+#[test]
+fn extreme_logits_on_a_device() {
+    for scale in [1e4, -1e4] {
+        let logits = Input::real([1, 2, 2, 2], vec![0.0, scale, 0.0, scale, scale, 0.0, 1.0, 3.0]);
+        let op = CrossEntropy { class_weights: [0.9, 1.1] };
+        Case::new("+-1e4", op, vec![logits, disc(1, 9, 9)]).check_on_device();
+    }
+}
+
 /// The logarithm of a probability that is 0 in `f32` is still the difference of the logits.
 #[test]
 fn extreme_logits() {

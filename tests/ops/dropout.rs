@@ -48,6 +48,23 @@ fn more_than_a_chunk() {
     }
 }
 
+/// The same numbers are dropped on a device: whole vectors and a rest, aligned samples and others.
+#[test]
+fn on_a_device() {
+    for per_sample in [false, true] {
+        for rate in [0.0, 0.3] {
+            for shape in [[5, 7, 3], [1, 1, 1], [6, 2, 32]] {
+                case(shape, rate, per_sample).check_on_device();
+            }
+        }
+        case([3, 1031], 0.3, per_sample).check_on_device();
+        case([4, 2048], 0.9, per_sample).check_on_device();
+    }
+    let mut all_words = case([3, 50], 0.5, false);
+    all_words.random = crformer::rng::Philox::new(u64::MAX - 7, u64::MAX << 20);
+    all_words.check_on_device();
+}
+
 /// Of 100000 elements the kept share is within five standard deviations of what it should be, and
 /// another stream keeps others.
 #[test]

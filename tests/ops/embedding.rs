@@ -68,6 +68,18 @@ fn more_than_a_chunk() {
     }
 }
 
+/// Tokens that are equal, rows that none names, more tokens than a block looks at at once.
+#[test]
+fn on_a_device() {
+    case("2 x 3", [2, 3, 7, 5, 2, 5], vec![6, 0, 6, 2, 6, 6]).check_on_device();
+    case("one token", [1, 1, 3, 1, 1, 1], vec![2]).check_on_device();
+    case("equal tokens", [2, 5, 3, 12, 9, 8], vec![1; 10]).check_on_device();
+    let tokens = |n: i32| (0..n).map(|i| (i * i * 31) % 69).collect::<Vec<i32>>();
+    case("99 tokens", [9, 11, 70, 100, 2, 203], tokens(99)).check_on_device();
+    case("wide rows", [3, 4, 69, 4, 1, 1100], tokens(12)).check_on_device();
+    case("520 tokens", [40, 13, 100, 13, 2, 24], tokens(520)).check_on_device();
+}
+
 #[test]
 fn ids_beyond_the_table_are_named() {
     for id in [7, -1] {

@@ -54,6 +54,21 @@ fn more_patches_than_a_chunk() {
     case.check_f32();
 }
 
+/// Lines of patches that fit into a tile, that take several, patches that do; aligned and not.
+#[test]
+fn on_a_device() {
+    for (patch, shape) in [
+        (4, [2, 3, 8, 12]),
+        (3, [1, 2, 9, 3]),
+        (1, [2, 5, 3, 4]),
+        (2, [3, 1, 2, 6]),
+        (4, [1, 3, 4, 800]),
+        (60, [1, 3, 60, 120]),
+    ] {
+        case(patch, shape).check_on_device();
+    }
+}
+
 #[test]
 fn wrong_inputs_are_named() {
     let op = ImagePatches { patch: 4 };

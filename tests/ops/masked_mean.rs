@@ -55,6 +55,22 @@ fn nothing_counts() {
     check("an empty sample", [2, 2, 5], Some(([2, 2], mask)));
 }
 
+/// No mask, one that leaves a word, the global token or nothing, more rows than a block has threads.
+#[test]
+fn on_a_device() {
+    let on_a_device = |name: &str, shape: [usize; 3], mask: Option<([usize; 2], &[i32])>| {
+        let mut inputs = vec![Input::normal(shape, 1.0, 1)];
+        inputs.extend(mask.map(|(shape, mask)| Input::index(shape, mask.to_vec())));
+        Case::new(name, MaskedMean { masked: mask.is_some() }, inputs).check_on_device();
+    };
+    on_a_device("3 x 5 x 7", [3, 5, 7], None);
+    on_a_device("one row", [1, 1, 1], None);
+    on_a_device("words and a global token", [2, 10, 132], Some(([2, 3], &[1, 0, 0, 0, 0, 0])));
+    on_a_device("nothing counts", [2, 2, 129], Some(([2, 2], &[0, 0, 1, 1])));
+    let mask: Vec<i32> = (0..300).map(|i| i32::from(i % 3 != 1)).collect();
+    on_a_device("300 rows", [1, 301, 5], Some(([1, 300], &mask)));
+}
+
 #[test]
 fn more_than_a_chunk() {
     let index = (0..23).map(|i| i32::from(i % 3 != 1)).collect();

@@ -27,6 +27,14 @@ fn both_sides() {
     case(1, 1, false).check(naive);
 }
 
+/// One block and several, a rest that fills no vector, one gradient and two.
+#[test]
+fn on_a_device() {
+    for (rows, channels, detach_second) in [(3, 37, false), (1, 1, false), (5, 1031, true)] {
+        case(rows, channels, detach_second).check_on_device();
+    }
+}
+
 #[test]
 fn a_detached_side_has_no_gradient() {
     let case = case(2, 5, true);

@@ -42,6 +42,14 @@ fn more_pixels_than_a_chunk() {
     case.check_f32();
 }
 
+/// Pixels that are aligned and pixels that are not, more than a block of them.
+#[test]
+fn on_a_device() {
+    for shape in [[2, 6, 10, 3], [3, 2, 2, 1], [2, 4, 6, 48], [1, 4, 2, 129], [1, 12, 6, 96]] {
+        case(shape).check_on_device();
+    }
+}
+
 #[test]
 fn wrong_inputs_are_named() {
     for shape in [[1, 5, 4, 2], [1, 4, 5, 2]] {

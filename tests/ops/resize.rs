@@ -89,6 +89,26 @@ fn more_pixels_than_a_chunk() {
     }
 }
 
+/// Maps in shared memory and maps that do not fit or would be read for nothing; aligned pixels and others.
+#[test]
+fn on_a_device() {
+    for align_corners in [false, true] {
+        for (shape, height, width) in [
+            ([2, 3, 5, 3], 6, 10),
+            ([1, 5, 3, 24], 17, 11),
+            ([2, 7, 6, 1], 3, 4),
+            ([1, 3, 3, 2], 3, 3),
+            ([1, 1, 1, 3], 4, 5),
+            ([1, 4, 5, 8], 1, 1),
+            ([1, 2, 2, 2], 40, 60),
+            ([1, 30, 28, 16], 3, 2),
+            ([1, 2, 2, 1], 3, 2000),
+        ] {
+            case(shape, &Resize { height, width, align_corners }).check_on_device();
+        }
+    }
+}
+
 /// Known numbers: what doubling and corner-aligned widening make of 0, 1, 2, 3.
 #[test]
 fn a_ramp() {

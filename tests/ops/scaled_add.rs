@@ -30,6 +30,14 @@ fn any_scale() {
     case([1], 2.0).check(naive);
 }
 
+/// One block and several, a rest that fills no vector.
+#[test]
+fn on_a_device() {
+    for shape in [[2, 5, 7], [1, 1, 1], [3, 1, 1031]] {
+        case(shape, -0.7).check_on_device();
+    }
+}
+
 #[test]
 fn more_than_a_chunk() {
     let case = case([3, 12_345], 0.3);

@@ -33,6 +33,17 @@ fn every_axis() {
     }
 }
 
+/// Rows that are aligned and rows that are not, a part that is and one that is not, more than a block.
+#[test]
+fn on_a_device() {
+    for (axis, start, len) in [(0, 1, 1), (0, 0, 3), (1, 2, 3), (2, 6, 1)] {
+        case([3, 5, 7], axis, start, len).check_on_device();
+    }
+    for (start, len) in [(16, 48), (17, 48), (8, 3000)] {
+        case([2, 1, 4096], 2, start, len).check_on_device();
+    }
+}
+
 #[test]
 fn more_than_a_chunk() {
     for (axis, start, len) in [(0, 1, 2), (1, 1, 7000)] {

@@ -1,9 +1,10 @@
 //! Values weighted by a softmax over words.
 
+use crformer::cuda::precision::Precision;
 use crformer::op::contract::{Operation, TensorType};
 use crformer::op::softmax_weighted_sum::SoftmaxWeightedSum;
 
-use crate::support::attend::{attend, dot};
+use crate::support::attend::{Attention, attend, columns, dot};
 use crate::support::case::{Case, Input};
 
 /// One query at a time (eq. 8 and 9).
@@ -74,6 +75,55 @@ fn scores_of_ten_thousand() {
     let gradients = case.backward::<f32>(&out, &kept, &vec![1.0; out.len()], None);
     let written = gradients.into_iter().flatten().flatten();
     assert!(out.into_iter().chain(written).all(f64::is_finite));
+}
+
+/// Backward by plain loops that round where kernels do.
+fn naive_backward(
+    case: &Case<SoftmaxWeightedSum>,
+    dout: &[f64],
+    precision: Precision,
+) -> Vec<Option<Vec<f64>>> {
+    let shape = &case.inputs[0].of.shape;
+    let channels = shape.channels();
+    let part = |i: usize| columns(&case.inputs[i].real, channels, 0, channels);
+    let attention = Attention {
+        batch: shape.extents()[0],
+        heads: 1,
+        head_dim: channels,
+        scale: 1.0,
+        mask: Some(&case.inputs[3].index),
+        q: part(0),
+        k: part(1),
+        v: part(2),
+    };
+    attention.backward(dout, precision).map(Some).into_iter().chain([None]).collect()
+}
+
+/// Words in one tile and in several, of any width.
+#[test]
+fn on_a_device() {
+    for case in [
+        case(2, 5, 7, &[1, 1, 1, 0, 1, 1, 0, 0]),
+        case(1, 3, 11, &[1; 19]),
+        case(1, 1, 1, &[1]),
+        case(2, 1, 5, &[1, 1]),
+        case(2, 3, 4, &[0, 0, 1, 0, 1, 0, 0, 0]),
+        case(2, 3, 8, &[0, 0, 0, 0, 1, 0, 1, 0]),
+        case(1, 24, 512, &[vec![1; 11], vec![0; 9]].concat()),
+        case(1, 24, 72, &[1; 33]),
+        case(1, 150, 40, &[vec![1; 37], vec![0; 3], vec![1; 30]].concat()),
+    ] {
+        case.check_on_device_against(naive_backward);
+    }
+}
+
+#[test]
+fn scores_of_ten_thousand_on_a_device() {
+    let mut case = case(1, 5, 6, &[1, 1, 0, 1, 1, 1, 1]);
+    case.inputs.iter_mut().for_each(|i| i.real.iter_mut().for_each(|x| *x *= 80.0));
+    // Two words are the same, so that their weights are not 1.
+    case.inputs[1].real.copy_within(0..6, 18);
+    case.check_on_device_against(naive_backward);
 }
 
 #[test]

@@ -42,6 +42,15 @@ fn more_than_a_chunk() {
     }
 }
 
+/// High and wide tiles, several of either, lines that are aligned and lines that are not.
+#[test]
+fn on_a_device() {
+    for shape in [[2, 3, 5], [1, 1, 1], [2, 132, 24], [1, 24, 260], [2, 33, 130], [1, 131, 36]] {
+        case(shape).check_on_device();
+    }
+    Case::new("a map", Transpose {}, vec![Input::normal([2, 3, 5, 4], 1.0, 3)]).check_on_device();
+}
+
 #[test]
 fn places_of_a_map_are_rows() {
     let map = Input::normal([2, 3, 5, 4], 1.0, 3);

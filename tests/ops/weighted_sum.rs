@@ -5,21 +5,32 @@ use crformer::op::weighted_sum::WeightedSum;
 
 use crate::support::case::{Case, Input};
 
+fn case(count: usize) -> Case<WeightedSum> {
+    let weights = [1.0, 0.1, -2.0, 0.0, 3.5, 1e-3, 7.0, 0.25][..count].to_vec();
+    let scalar = |i: usize| Input::statistic([1], vec![0.3 + i as f64]);
+    let inputs = (0..count).map(scalar).collect();
+    Case::new(&format!("{count} scalars"), WeightedSum { weights }, inputs)
+}
+
 #[test]
 fn any_number_of_scalars() {
-    let all = [1.0, 0.1, -2.0, 0.0, 3.5, 1e-3, 7.0, 0.25];
     for count in [1, 2, 3, 8] {
-        let weights = all[..count].to_vec();
-        let scalar = |i: usize| Input::statistic([1], vec![0.3 + i as f64]);
-        let inputs = (0..count).map(scalar).collect();
-        let op = WeightedSum { weights: weights.clone() };
-        Case::new(&format!("{count} scalars"), op, inputs).check(|inputs| {
+        let case = case(count);
+        case.check(|inputs| {
             let mut sum = 0.0;
-            for (weight, input) in weights.iter().zip(inputs) {
+            for (weight, input) in case.op.weights.iter().zip(inputs) {
                 sum += weight * input.real[0];
             }
             vec![sum]
         });
+    }
+}
+
+/// Scalars and their gradients are f32 in every precision.
+#[test]
+fn on_a_device() {
+    for count in [1, 3, 8] {
+        case(count).check_on_device();
     }
 }
 

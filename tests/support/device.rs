@@ -6,12 +6,15 @@
 //! and it watches for races; the second run, whose bits have to be the same, takes warps in another order.
 
 use crformer::cuda::arguments::Pointer;
-use crformer::cuda::device::{Buffer, Device};
+use crformer::cuda::device::Device;
 use crformer::cuda::library::set_machine;
+use crformer::cuda::memory::Buffer;
 use crformer::cuda::precision::Precision;
 use crformer::exec;
 use crformer::op::contract::{Kind, OnCpu, TensorType};
-use crformer::op::device::{CudaBackward, CudaForward, CudaGradient, CudaInput, OnCuda, TICKETS};
+use crformer::op::device::{
+    CudaBackward, CudaForward, CudaGradient, CudaInput, CudaRandom, OnCuda, TICKETS,
+};
 use crformer::write::Write;
 use half::bf16;
 
@@ -33,28 +36,27 @@ struct Results {
 const BASE: f64 = 0.25;
 
 impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
-    /// All checks on the device. `parameters` are the inputs whose gradients are f32 throughout.
+    /// All checks on the device.
     #[track_caller]
-    pub fn check_on_device(&self, parameters: &[usize]) {
-        self.check_everywhere(parameters, None);
+    pub fn check_on_device(&self) {
+        self.check_everywhere(None);
     }
 
     /// The same, with gradients that a naive version gives which rounds where the kernels do.
     #[track_caller]
     pub fn check_on_device_against(
         &self,
-        parameters: &[usize],
         naive: impl Fn(&Case<O>, &[f64], Precision) -> Vec<Option<Vec<f64>>>,
     ) {
-        self.check_everywhere(parameters, Some(&naive));
+        self.check_everywhere(Some(&naive));
     }
 
     #[track_caller]
-    fn check_everywhere(&self, parameters: &[usize], naive: Option<Naive<'_, O>>) {
+    fn check_everywhere(&self, naive: Option<Naive<'_, O>>) {
         let device = open();
         for precision in [Precision::F32, Precision::Bf16] {
             for write in [Write::Set, Write::Add] {
-                self.check_once(&device, precision, write, parameters, naive);
+                self.check_once(&device, precision, write, naive);
             }
         }
     }
@@ -65,18 +67,21 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
         device: &Device,
         precision: Precision,
         write: Write,
-        parameters: &[usize],
         naive_gradients: Option<Naive<'_, O>>,
     ) {
-        let format = |i: usize| if parameters.contains(&i) { Precision::F32 } else { precision };
+        let parameters = OnCuda::parameters(&self.op);
+        let format = |i: usize| match parameters.contains(&i) {
+            true => Precision::F32,
+            false => stored(&self.inputs[i].of, precision),
+        };
         let round =
             |input: &Input| Input { real: rounded(&input.real, precision), ..input.clone() };
         let inputs = self.inputs.iter().map(round).collect();
         let (op, random) = (self.op.clone(), self.random);
         let case = Case { name: self.name.clone(), op, inputs, random };
         let dout = rounded(&cotangent(case.signature().out.shape.len()), precision);
-        let want = case.on_cpu::<f64>(&dout, write, |values, _| values.to_vec(), format);
-        let mut naive = case.on_cpu::<f32>(&dout, write, rounded, format);
+        let want = case.on_cpu::<f64>(&dout, precision, write, |values, _| values.to_vec(), format);
+        let mut naive = case.on_cpu::<f32>(&dout, precision, write, rounded, format);
         if let Some(gradients) = naive_gradients {
             let base = if write.adds() { BASE } else { 0.0 };
             let gradients = gradients(&case, &dout, precision).into_iter().enumerate();
@@ -102,6 +107,7 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
     fn on_cpu<S: crformer::scalar::Scalar>(
         &self,
         dout: &[f64],
+        precision: Precision,
         write: Write,
         round: impl Fn(&[f64], Precision) -> Vec<f64>,
         format: impl Fn(usize) -> Precision,
@@ -110,13 +116,13 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
         O: OnCpu<S>,
     {
         let (out, kept) = self.forward::<S>(&self.inputs, true);
-        let out = round(&out, format(0));
-        let kinds = self.signature().kept;
-        let kept = kept.iter().zip(&kinds).map(|(kept, of)| match of.kind {
+        let signature = self.signature();
+        let out = round(&out, stored(&signature.out, precision));
+        let kept = kept.iter().zip(&signature.kept).map(|(kept, of)| match of.kind {
             Kind::Statistic => kept.clone(),
             _ => {
                 let values: Vec<f64> = kept.iter().map(|x| x.to_f64()).collect();
-                round(&values, format(0)).into_iter().map(S::from_f64).collect()
+                round(&values, precision).into_iter().map(S::from_f64).collect()
             }
         });
         let kept: Vec<Vec<S>> = kept.collect();
@@ -161,6 +167,9 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
             (0..working.len()).map(|i| if reads(i) { pointers(i) } else { nothing }).collect()
         };
         let tickets = filled(device, &[0; TICKETS * size_of::<u32>()]);
+        let (seed, stream) = self.random.seed_and_stream();
+        let (step, node) =
+            (filled(device, &(stream >> 20).to_le_bytes()), stream as usize & 0xf_ffff);
         let blank = |of: &TensorType| {
             device.allocate(of.shape.len() * stored(of, precision).bytes()).expect("memory")
         };
@@ -177,7 +186,7 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
             kept: kept.iter().map(Buffer::pointer).collect(),
             workspace: workspace.pointer(),
             tickets: tickets.pointer(),
-            random: self.random,
+            random: CudaRandom { seed, node, step: step.pointer() },
         };
         OnCuda::forward(&self.op, &pass).unwrap_or_else(|e| panic!("{}: {e}", self.name));
         let dout = upload(dout, stored(&signature.out, precision));
@@ -206,11 +215,11 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
                 .collect(),
             workspace: workspace.pointer(),
             tickets: tickets.pointer(),
-            random: self.random,
+            random: CudaRandom { seed, node, step: step.pointer() },
         };
         OnCuda::backward(&self.op, &pass).unwrap_or_else(|e| panic!("{}: {e}", self.name));
         let mut left = [0; TICKETS * size_of::<u32>()];
-        device.download(&tickets, &mut left).unwrap_or_else(|e| panic!("{e}"));
+        device.download(&tickets, 0, &mut left).unwrap_or_else(|e| panic!("{e}"));
         assert!(left.iter().all(|&byte| byte == 0), "{}: tickets are not zero again", self.name);
         let gradients = gradients.iter().enumerate();
         Results {
@@ -225,10 +234,25 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
 }
 
 /// The machine, or the device that was asked for.
-fn open() -> Device {
-    let name = std::env::var("CRFORMER_TEST_DEVICE").unwrap_or_else(|_| "vm".to_owned());
+pub fn open() -> Device {
+    let name = name();
     let device = name.parse::<exec::Device>().and_then(exec::Device::open);
     device.unwrap_or_else(|e| panic!("{name}: {e}")).expect("CRFORMER_TEST_DEVICE is vm or cuda:N")
+}
+
+/// The same, to make sessions; the machine watches for races.
+pub fn machine(precision: &str) -> exec::Machine {
+    let name = name();
+    let machine = name.parse().and_then(|device| exec::Machine::open(device, Some(precision)));
+    let machine = machine.unwrap_or_else(|e| panic!("{name}: {e}"));
+    if let exec::Machine::Cuda { device, .. } = &machine {
+        watch_races(device, "off");
+    }
+    machine
+}
+
+fn name() -> String {
+    std::env::var("CRFORMER_TEST_DEVICE").unwrap_or_else(|_| "vm".to_owned())
 }
 
 /// The machine refuses races; with a seed it runs warps in another order and copies as late as it may.
@@ -255,7 +279,7 @@ pub fn rounded(values: &[f64], precision: Precision) -> Vec<f64> {
         .collect()
 }
 
-fn bytes(values: &[f64], precision: Precision) -> Vec<u8> {
+pub fn bytes(values: &[f64], precision: Precision) -> Vec<u8> {
     values
         .iter()
         .flat_map(|&x| match precision {
@@ -265,15 +289,15 @@ fn bytes(values: &[f64], precision: Precision) -> Vec<u8> {
         .collect()
 }
 
-fn filled(device: &Device, bytes: &[u8]) -> Buffer {
-    let mut buffer = device.allocate(bytes.len()).expect("memory");
-    device.upload(&mut buffer, bytes).expect("uploaded");
+pub fn filled(device: &Device, bytes: &[u8]) -> Buffer {
+    let buffer = device.allocate(bytes.len()).expect("memory");
+    device.upload(&buffer, 0, bytes).expect("uploaded");
     buffer
 }
 
-fn read(device: &Device, buffer: &Buffer, len: usize, precision: Precision) -> Vec<f64> {
+pub fn read(device: &Device, buffer: &Buffer, len: usize, precision: Precision) -> Vec<f64> {
     let mut bytes = vec![0u8; len * precision.bytes()];
-    device.download(buffer, &mut bytes).unwrap_or_else(|e| panic!("{e}"));
+    device.download(buffer, 0, &mut bytes).unwrap_or_else(|e| panic!("{e}"));
     match precision {
         Precision::F32 => bytes
             .chunks(4)

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crformer::error::{Error, ErrorKind};
+use crformer::exec::Machine;
 use crformer::train::layers::{Base, resolve};
 use crformer::train::run::{Finished, Options, train};
 use crformer::train::signals::Stop;
@@ -33,7 +34,8 @@ impl Run {
         let overrides = ["run.save_every=1", "evaluation.split="].map(String::from);
         let path = self.folder.path().join("tiny.toml");
         let settings = resolve(Base::File(&path), &overrides).expect("settings");
-        let options = Options { out: self.out(), resume: true, stop_at: Some(step) };
+        let options =
+            Options { out: self.out(), resume: true, stop_at: Some(step), machine: Machine::Cpu };
         train(&settings, &options, &Stop::default())
     }
 

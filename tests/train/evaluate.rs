@@ -7,7 +7,7 @@ use crformer::data::loader::{Loader, Source};
 use crformer::data::mask::Overlap;
 use crformer::data::wordpiece::Tokenizer;
 use crformer::exec::cpu::CpuSession;
-use crformer::exec::{Session, Slot, Values, ValuesMut};
+use crformer::exec::{Machine, Session, Slot, Values, ValuesMut};
 use crformer::model::folder::initialise;
 use crformer::model::{Build, Config, Crformer};
 use crformer::train::evaluate::Evaluator;
@@ -45,7 +45,7 @@ fn judged(
     batch: usize,
     p: Protocol,
 ) -> Vec<Agreement> {
-    let mut evaluator = Evaluator::new(config, batch, draw).expect("an evaluator");
+    let mut evaluator = Evaluator::new(config, batch, &Machine::Cpu, draw).expect("an evaluator");
     let judged = evaluator.run(source, p, 2, &Stop::default(), |_| {});
     judged.expect("judged").expect("not stopped")
 }
@@ -84,7 +84,7 @@ fn figures_are_those_of_upsampled_logits() {
         session.write(model.image, Slot::Value, Values::F32(&batch.images)).expect("image");
         session.write(model.tokens, Slot::Value, Values::Index(&batch.tokens)).expect("tokens");
         session.write(model.word_mask, Slot::Value, Values::Index(&batch.word_mask)).expect("mask");
-        session.forward(0);
+        session.forward(0).expect("a pass");
         let mut values = vec![0.0; side * side * 2];
         session.read(logits, Slot::Value, ValuesMut::F64(&mut values)).expect("logits");
         let (mut intersection, mut union, mut close) = (0u64, 0u64, 0u64);

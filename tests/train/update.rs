@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crformer::exec::Machine;
 use crformer::train::layers::{Base, resolve};
 use crformer::train::run::{Options, train};
 use crformer::train::signals::Stop;
@@ -13,7 +14,8 @@ fn weights(folder: &Path, name: &str, step: u64, overrides: &[&str]) -> TensorFi
     let overrides: Vec<String> = overrides.iter().map(|o| (*o).to_owned()).collect();
     let settings = resolve(Base::File(&settings), &overrides).expect("settings");
     let out = folder.join(name);
-    let options = Options { out: out.clone(), resume: false, stop_at: Some(step) };
+    let options =
+        Options { out: out.clone(), resume: false, stop_at: Some(step), machine: Machine::Cpu };
     train(&settings, &options, &Stop::default()).expect("trained");
     TensorFile::open(&out.join("checkpoints/last/model.safetensors")).expect("weights")
 }

@@ -1,7 +1,8 @@
 //! A block: its warps take turns until all have exited, or none can go on.
 
 use crate::asynchronous::Asynchronous;
-use crate::barrier::Barriers;
+use crate::barrier::{Barriers, Cluster};
+use crate::decode::RESERVED_BYTES;
 use crate::error::{Fault, Rule, Thread, Violation};
 use crate::family::tensor::bulk;
 use crate::launch::Launch;
@@ -23,6 +24,7 @@ pub struct Block {
     /// The same as one number, x fastest.
     pub linear: u64,
     pub barriers: Barriers,
+    pub cluster: Cluster,
     pub profile: Profile,
     pub global: GlobalView,
     pub shared: Shared,
@@ -72,6 +74,7 @@ impl Crew {
             index: [0; 3],
             linear: 0,
             barriers: Barriers::default(),
+            cluster: Cluster::default(),
             profile: Profile::new(kernel.code.len(), launch.options.counts),
             global: launch.global.clone(),
             shared,
@@ -141,10 +144,14 @@ impl Crew {
         let threads = launch.threads();
         self.block.order = launch.options.races.then(|| Order::new(linear as u32, threads));
         self.block.barriers = Barriers::default();
+        self.block.cluster.start(self.warps.len());
         self.block.asynchronous.start(self.warps.len());
         if std::mem::replace(&mut self.used, true) {
             self.block.shared.reset();
             self.block.local.reset();
+        }
+        if let Some(at) = launch.kernel.reserved_shared {
+            self.block.shared.clear(u64::from(at), u64::from(RESERVED_BYTES));
         }
         self.random = launch
             .options

@@ -5,6 +5,7 @@ use crate::error::{LoadError, LoadResult};
 use crate::memory::Memory;
 use crate::parser::parse;
 use crate::program::Program;
+use crate::shapes::Host;
 use crate::syntax::Variable;
 
 /// Module variables in a device's memory.
@@ -45,9 +46,17 @@ impl Placement for OnDevice<'_> {
 /// # Errors
 /// The text is no PTX the machine knows, or the device has no room. Nothing stays allocated then.
 pub fn load(text: &str, memory: &Memory) -> LoadResult<Program> {
+    load_for(text, memory, Host::detect())
+}
+
+/// [`load`] with the copies of the instructions' bodies that a kind of processor runs, if it is this one or less.
+///
+/// # Errors
+/// As there.
+pub fn load_for(text: &str, memory: &Memory, host: Host) -> LoadResult<Program> {
     let module = parse(text)?;
     let mut placement = OnDevice { memory, placed: Vec::new() };
-    decode(&module, text, &mut placement).inspect_err(|_| {
+    decode(&module, text, &mut placement, host).inspect_err(|_| {
         for address in &placement.placed {
             let freed = memory.free(*address);
             debug_assert!(freed.is_ok(), "allocated a moment ago");

@@ -122,6 +122,8 @@ pub struct Kernel {
     /// Shared memory declared with a size; dynamic shared memory follows it.
     pub shared_bytes: u32,
     pub dynamic_shared_at: u32,
+    /// Where the system's own part of it lies, which is zero when a block starts.
+    pub reserved_shared: Option<u32>,
     /// Local memory of a thread.
     pub local_bytes: u32,
     /// Instructions read shared memory by the asynchronous proxy.

@@ -259,7 +259,7 @@ pub enum Operand<'a> {
 }
 
 /// What an address starts from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Base {
     Register(RegisterId),
     Symbol(Symbol),

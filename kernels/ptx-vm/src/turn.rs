@@ -20,6 +20,8 @@ pub enum Flow {
     Exit,
     /// Again, once the other lanes of this member mask have come here.
     Converge(u32),
+    /// The lanes `done` go on to the next; the others wait here for those of `members`.
+    Part { done: u32, members: u32 },
     /// The lanes have arrived at this barrier of the block and wait; `resume` runs the instruction again afterwards.
     Barrier { id: u8, resume: bool },
     /// On to the next, but other warps first: the lanes are polling for something.
@@ -70,6 +72,7 @@ macro_rules! access {
             },
             strength: $how.strength,
             scope: $how.scope,
+            blind: false,
             order: $turn.block.order.as_mut(),
             counts: $turn.block.profile.memory.get_mut($turn.pc as usize),
         }
@@ -140,7 +143,8 @@ impl Turn<'_> {
         }
     }
 
-    /// Replaces one element of each lane of `mask` by `f(lane, old)`; the old ones come back.
+    /// Replaces one element of each lane of `mask` by `f(lane, old)`; the old ones come back. `blind`: the program does
+    /// not get to see them.
     ///
     /// # Errors
     /// As [`Turn::load`].
@@ -150,12 +154,13 @@ impl Turn<'_> {
         mask: u32,
         addresses: &[u64; LANES],
         how: How,
+        blind: bool,
         f: &mut dyn FnMut(usize, T) -> T,
     ) -> Checked<[T; LANES]> {
         if space == Space::Generic {
             let mut all = [T::default(); LANES];
             self.each_space(mask, addresses, |turn, space, mask, addresses| {
-                let old = turn.atomic(space, mask, addresses, how, f)?;
+                let old = turn.atomic(space, mask, addresses, how, blind, f)?;
                 (0..LANES)
                     .filter(|lane| mask >> lane & 1 == 1)
                     .for_each(|lane| all[lane] = old[lane]);
@@ -163,7 +168,7 @@ impl Turn<'_> {
             })?;
             return Ok(all);
         }
-        let mut access = access!(self, mask, how);
+        let mut access = Access { blind, ..access!(self, mask, how) };
         match space {
             Space::Shared => self.block.shared.atomic(&mut access, addresses, f),
             Space::Local => self.block.local.atomic(&mut access, addresses, f),

@@ -280,6 +280,11 @@ impl Warp {
             Flow::Converge(members) => {
                 self.splits.push(Split { state: State::Converge(members), ..ready(pc, taking) });
             }
+            Flow::Part { done, members } => {
+                self.splits.push(ready(pc + 1, done));
+                let waiting = ready(pc, taking & !done);
+                self.splits.push(Split { state: State::Converge(members), ..waiting });
+            }
             Flow::Barrier { id, resume } => {
                 self.splits
                     .push(Split { state: State::Barrier { id, resume }, ..ready(pc, taking) });

@@ -2,12 +2,13 @@
 
 mod arena;
 mod inspect;
-mod layout;
+mod packing;
 
 use arena::Arena;
 pub use inspect::NodeTime;
-use layout::{lay_out, pack, pack_weights, packed_len, unpack};
+use packing::{pack, pack_weights, packed_len, unpack};
 
+use super::layout::lay_out;
 use super::session::{Session, Slot, Values, ValuesMut};
 use crate::cpu::scratch;
 use crate::error::{Error, Result};
@@ -40,6 +41,8 @@ pub struct CpuSession<S> {
     /// Weights that lie packed in `parameters`.
     packed: Vec<bool>,
     norm_workspace: Vec<S>,
+    /// Of the gradients at the last update.
+    norm: f64,
 }
 
 impl<S: Scalar> CpuSession<S> {
@@ -78,6 +81,7 @@ impl<S: Scalar> CpuSession<S> {
             first_moments: vec![S::ZERO; gradients_len],
             second_moments: vec![S::ZERO; gradients_len],
             norm_workspace: vec![S::ZERO; grad_norm::workspace(longest)],
+            norm: 0.0,
             graph,
             reverse,
             plan,
@@ -108,8 +112,7 @@ impl<S: Scalar> CpuSession<S> {
     }
 
     fn random(&self, node: usize, step: u64) -> Philox {
-        // A graph has fewer than 2^20 nodes, a run fewer than 2^44 steps: no two streams meet.
-        Philox::new(self.seed, step << 20 | node as u64)
+        Philox::of_node(self.seed, step, node)
     }
 
     fn operand(&self, tensor: TensorId) -> Operand<'_, S> {
@@ -313,44 +316,44 @@ impl<S: Scalar> Session for CpuSession<S> {
         Ok(())
     }
 
-    fn forward(&mut self, step: u64) {
+    fn forward(&mut self, step: u64) -> Result<()> {
         on_the_pool(|| {
             (0..self.graph.nodes().len()).for_each(|node| self.forward_node(node, step));
         });
+        Ok(())
     }
 
-    fn backward(&mut self, step: u64, seed: f64, accumulate: bool) {
-        let Some(reverse) = self.reverse.take() else { return };
+    fn backward(&mut self, step: u64, seed: f64, accumulate: bool) -> Result<()> {
+        let Some(reverse) = self.reverse.take() else { return Ok(()) };
         self.seed_gradient(reverse.loss, seed);
         on_the_pool(|| {
             let steps = 0..reverse.steps.len();
             steps.for_each(|at| self.backward_step(&reverse, at, step, accumulate));
         });
         self.reverse = Some(reverse);
+        Ok(())
     }
 
-    fn gradient_norm(&mut self) -> f64 {
-        let mut sum = 0.0;
-        for &tensor in &self.trained {
-            if let Some(place) = self.parameter_gradient(tensor) {
-                let gradient = self.gradients.get(place);
-                sum += grad_norm::sum_of_squares(gradient, &mut self.norm_workspace);
-            }
-        }
-        sum.sqrt()
-    }
-
-    fn update(&mut self, update: &Update, rates: &[Rate]) {
+    fn update(&mut self, update: &Update, rates: &[Rate]) -> Result<()> {
         assert_eq!(rates.len(), self.trained.len(), "one rate for each trained parameter");
-        on_the_pool(|| self.update_all(update, rates));
+        self.norm = self.norm_of_gradients();
+        if self.norm.is_finite() && self.loss_is_finite() {
+            let scale = grad_norm::clip_scale(self.norm, update.clip);
+            on_the_pool(|| self.update_all(update, scale, rates));
+        }
+        Ok(())
+    }
+
+    fn gradient_norm(&self) -> Result<f64> {
+        Ok(self.norm)
     }
 
     fn trained(&self) -> &[TensorId] {
         &self.trained
     }
 
-    fn first_not_finite(&mut self, step: u64, seed: f64) -> Option<String> {
-        self.find_not_finite(step, seed)
+    fn first_not_finite(&mut self, step: u64, seed: f64) -> Result<Option<String>> {
+        Ok(self.find_not_finite(step, seed))
     }
 
     fn memory(&self) -> usize {
@@ -362,7 +365,23 @@ impl<S: Scalar> Session for CpuSession<S> {
 }
 
 impl<S: Scalar> CpuSession<S> {
-    fn update_all(&mut self, update: &Update, rates: &[Rate]) {
+    fn norm_of_gradients(&mut self) -> f64 {
+        let mut sum = 0.0;
+        for &tensor in &self.trained {
+            if let Some(place) = self.parameter_gradient(tensor) {
+                let gradient = self.gradients.get(place);
+                sum += grad_norm::sum_of_squares(gradient, &mut self.norm_workspace);
+            }
+        }
+        sum.sqrt()
+    }
+
+    fn loss_is_finite(&self) -> bool {
+        let loss = self.reverse.as_ref().and_then(|reverse| self.plan.value(reverse.loss));
+        loss.is_none_or(|place| self.arena.get(place).iter().all(|x| x.is_finite()))
+    }
+
+    fn update_all(&mut self, update: &Update, gradient_scale: f64, rates: &[Rate]) {
         for (&tensor, &rate) in self.trained.iter().zip(rates) {
             let len = self.graph.shape(tensor).len();
             let at = (self.parameter(tensor), self.parameter_gradient(tensor));
@@ -370,6 +389,7 @@ impl<S: Scalar> CpuSession<S> {
             let moments = place.offset / size_of::<S>()..place.offset / size_of::<S>() + len;
             update.apply(
                 rate,
+                gradient_scale,
                 State {
                     value: self.parameters.get_mut(parameter),
                     gradient: self.gradients.get(place),

@@ -7,6 +7,7 @@
 //! extent where `b` is repeated. `b` is read for ReLU.
 
 mod cpu;
+mod cuda;
 
 use super::contract::{Kind, Operation, Signature, TensorType, mismatch};
 use crate::error::Result;

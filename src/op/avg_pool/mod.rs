@@ -6,6 +6,7 @@
 //! Backward reads nothing: `dinp[b, 2y + i, 2x + j] = dout[b, y, x] / 4`.
 
 mod cpu;
+mod cuda;
 
 use super::contract::{Operation, Signature, TensorType, mismatch};
 use crate::error::Result;

@@ -4,6 +4,7 @@
 //! Backward: `dinputs[i]` is its part of `dout`.
 
 mod cpu;
+mod cuda;
 
 use super::contract::{Kind, MAX_INPUTS, Operation, Signature, TensorType, mismatch};
 use crate::error::Result;

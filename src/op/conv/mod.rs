@@ -9,6 +9,7 @@
 //! `dweight[:, :, i, j] = dproduct[i, j]^T inp`, `dbias = sum over pixels of dout`.
 
 mod cpu;
+mod cuda;
 
 use super::contract::{Operation, Signature, TensorType, mismatch};
 use crate::cpu::sum::column_sums_workspace;

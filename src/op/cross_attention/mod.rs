@@ -11,6 +11,7 @@
 //! `dq = ds k / sqrt(D)`, `dk = ds^T q / sqrt(D)`.
 
 mod cpu;
+mod cuda;
 
 use super::contract::{Operation, Signature, TensorType, mismatch};
 use crate::cpu::attention::{self, Sizes};

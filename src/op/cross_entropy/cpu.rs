@@ -13,7 +13,7 @@ use crate::scalar::Scalar;
 use crate::write::Write;
 
 impl<S: Scalar> OnCpu<S> for CrossEntropy {
-    fn forward(&self, pass: Forward<'_, S>) {
+    fn forward(&self, mut pass: Forward<'_, S>) {
         let pixels = Pixels::new(self.class_weights, &pass.inputs);
         let losses = &mut pass.workspace[..pixels.rows];
         let parts = Parts::new(losses);
@@ -27,13 +27,17 @@ impl<S: Scalar> OnCpu<S> for CrossEntropy {
             },
         );
         let total: f64 = losses.iter().map(|loss| loss.to_f64()).sum();
-        pass.out[0] = S::from_f64(total / pixels.total_weight());
+        let weight = pixels.total_weight();
+        pass.out[0] = S::from_f64(total / weight);
+        if let Some(kept) = pass.kept.pop() {
+            kept[0] = S::from_f64(weight);
+        }
     }
 
     fn backward(&self, mut pass: Backward<'_, S>) {
         let pixels = Pixels::new(self.class_weights, &pass.inputs);
         let Some(dlogits) = pass.gradient(0) else { return };
-        let scale = pass.dout[0].to_f64() / pixels.total_weight();
+        let scale = pass.dout[0].to_f64() / pass.kept[0][0].to_f64();
         let folded = &mut pass.workspace[..pixels.rows * pixels.grid_width];
         let parts = Parts::new(folded);
         pixels.for_rows(

@@ -7,10 +7,11 @@
 //! which is `-log softmax(z)[y]`. Upsampling is linear, so `d` is upsampled, not `z`, a row of
 //! pixels at a time: the upsampled logits are never in memory.
 //!
-//! Backward reads `logits` and `mask`: `dd = dout w (sigmoid(d) - y) / sum of w` for each pixel;
-//! `dlogits[1]` is the transposed upsampling of `dd`, `dlogits[0] = -dlogits[1]`.
+//! Forward keeps `total = sum of w`. Backward reads it, `logits` and `mask`:
+//! `dd = dout w (sigmoid(d) - y) / total` for each pixel; `dlogits[1]` is the transposed upsampling of `dd`, `dlogits[0] = -dlogits[1]`.
 
 mod cpu;
+mod cuda;
 
 use super::contract::{Kind, Operation, Signature, TensorType, mismatch};
 use crate::error::Result;
@@ -43,7 +44,7 @@ impl Operation for CrossEntropy {
         }
         Ok(Signature {
             out: TensorType::statistic([1]),
-            kept: Vec::new(),
+            kept: vec![TensorType::statistic([1])],
             reads_inputs: vec![true, true],
             reads_out: false,
             differentiable: vec![true, false],

@@ -37,8 +37,7 @@ impl Dropout {
         random: Philox,
     ) {
         let scale = S::from_f64(1.0 / (1.0 - self.rate));
-        // A word is kept if its 24 bits, as a fraction of 2^24, are not below the rate.
-        let least = (self.rate * f64::from(1 << 24)).ceil() as u32;
+        let least = self.least_word();
         let drop = move |word: u32, x: S| if word >> 8 >= least { scale * x } else { S::ZERO };
         if self.per_sample {
             let len = slots.len() / samples.max(1);

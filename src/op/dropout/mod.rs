@@ -7,6 +7,7 @@
 //! Backward: the same of `dout`; the numbers are drawn again, nothing is kept or read.
 
 mod cpu;
+mod cuda;
 
 use super::contract::{Kind, Operation, Signature, TensorType, mismatch};
 use crate::error::{Error, Result};
@@ -43,5 +44,13 @@ impl Operation for Dropout {
             forward_workspace: 0,
             backward_workspace: 0,
         })
+    }
+}
+
+impl Dropout {
+    /// What the upper 24 bits of a word have to be at least to keep its element: as a fraction of 2^24 they
+    /// are not below the rate.
+    fn least_word(&self) -> u32 {
+        (self.rate * f64::from(1 << 24)).ceil() as u32
     }
 }

@@ -8,6 +8,7 @@
 //! for all other rows. The tokens are read.
 
 mod cpu;
+mod cuda;
 
 use super::contract::{Kind, Operation, Signature, TensorType, mismatch};
 use crate::cpu::sum::column_sums_workspace;

@@ -1,11 +1,13 @@
 //! Layer norm on a device: one kernel forward; backward one for the input and two for weight and bias.
 
+use arrayvec::ArrayVec;
+
 use super::LayerNorm;
 use crate::cuda::arguments::{Arguments, Layout, Pointer};
 use crate::cuda::kernels::Kernel;
 use crate::cuda::precision::Precision;
 use crate::error::Result;
-use crate::op::contract::TensorType;
+use crate::op::contract::{MAX_INPUTS, TensorType};
 use crate::op::device::{CudaBackward, CudaForward, CudaGradient, OnCuda, Workspace};
 
 /// Rows of a block: a warp each.
@@ -22,6 +24,10 @@ fn chunks(rows: usize) -> usize {
 }
 
 impl OnCuda for LayerNorm {
+    fn parameters(&self) -> ArrayVec<usize, MAX_INPUTS> {
+        ArrayVec::from_iter([1, 2])
+    }
+
     fn workspace(&self, inputs: &[&TensorType], _: Precision) -> Workspace {
         let inp = &inputs[0].shape;
         Workspace {

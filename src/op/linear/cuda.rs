@@ -1,13 +1,15 @@
 //! Linear layer on a device: one product forward; backward the epilogue's derivative, then the products for
 //! input and weight. Weights are read in the session's precision, biases in f32.
 
+use arrayvec::ArrayVec;
+
 use super::Linear;
 use crate::cpu::activation::Activation;
 use crate::cuda::arguments::{Arguments, Layout, Pointer};
 use crate::cuda::kernels::Kernel;
 use crate::cuda::precision::Precision;
 use crate::error::{Error, Result};
-use crate::op::contract::TensorType;
+use crate::op::contract::{MAX_INPUTS, TensorType};
 use crate::op::device::{CudaBackward, CudaForward, OnCuda, Workspace};
 
 /// Rows and columns of a block's tile of a product, and of the smaller one for small products.
@@ -82,6 +84,10 @@ fn number(activation: Activation) -> usize {
 }
 
 impl OnCuda for Linear {
+    fn parameters(&self) -> ArrayVec<usize, MAX_INPUTS> {
+        std::iter::once(1).chain(self.bias_input()).collect()
+    }
+
     fn workspace(&self, inputs: &[&TensorType], precision: Precision) -> Workspace {
         let scratch = Sizes::of(inputs).scratch(self, precision);
         Workspace { forward: 0, backward: scratch.iter().sum() }

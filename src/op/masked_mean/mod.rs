@@ -7,6 +7,7 @@
 //! Backward: `dinp[b, n] = dout[b] / count[b]` where the row counts, else 0. The mask is read.
 
 mod cpu;
+mod cuda;
 
 use super::contract::{Kind, Operation, Signature, TensorType, mismatch};
 use crate::error::Result;

@@ -6,6 +6,7 @@
 //! is detached.
 
 mod cpu;
+mod cuda;
 
 use super::contract::{Kind, Operation, Signature, TensorType, mismatch};
 use crate::cpu::sum::total_workspace;

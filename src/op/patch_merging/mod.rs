@@ -7,6 +7,7 @@
 //! Backward reads nothing: `dinp` is `dout` put back, each element once.
 
 mod cpu;
+mod cuda;
 
 use super::contract::{Operation, Signature, TensorType, mismatch};
 use crate::error::Result;

@@ -10,6 +10,7 @@
 //! wy[r] wx[c] dout[b, y, x]`.
 
 mod cpu;
+mod cuda;
 
 use super::contract::{Operation, Signature, TensorType, mismatch};
 use crate::error::Result;

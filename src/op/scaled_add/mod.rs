@@ -5,6 +5,7 @@
 //! Backward: `dalpha = sum of dout a`, `da = alpha dout`, `db = dout`.
 
 mod cpu;
+mod cuda;
 
 use super::contract::{Kind, Operation, Signature, TensorType, mismatch};
 use crate::cpu::sum::total_workspace;

@@ -3,6 +3,7 @@
 //! Backward: `dinp` is `dout` there and 0 elsewhere.
 
 mod cpu;
+mod cuda;
 
 use super::contract::{Kind, Operation, Signature, TensorType, mismatch};
 use crate::error::Result;

@@ -9,6 +9,7 @@
 //! `dw = ds^T u`.
 
 mod cpu;
+mod cuda;
 
 use super::contract::{Operation, Signature, TensorType, mismatch};
 use crate::cpu::attention::{self, Sizes};

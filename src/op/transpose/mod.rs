@@ -3,6 +3,7 @@
 //! `inp [B, M, N]`, or a map `[B, H, W, N]` whose places are the rows; `out [B, N, M]`. Backward: `dinp[b, m, n] = dout[b, n, m]`.
 
 mod cpu;
+mod cuda;
 
 use super::contract::{Kind, Operation, Signature, TensorType, mismatch};
 use crate::error::Result;

@@ -3,6 +3,7 @@
 //! Every input and `out` are statistics `[1]`. Backward: `dinputs[i] = weights[i] dout`.
 
 mod cpu;
+mod cuda;
 
 use super::contract::{MAX_INPUTS, Operation, Signature, TensorType, mismatch};
 use crate::error::{Error, Result};

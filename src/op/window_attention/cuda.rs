@@ -3,6 +3,8 @@
 //!
 //! The `lse` that a device keeps is a power of two.
 
+use arrayvec::ArrayVec;
+
 use super::WindowAttention;
 use super::problem::Problem;
 use super::regions::Run;
@@ -10,7 +12,7 @@ use crate::cuda::arguments::{Arguments, Layout, Pointer};
 use crate::cuda::kernels::Kernel;
 use crate::cuda::precision::Precision;
 use crate::error::{Error, Result};
-use crate::op::contract::TensorType;
+use crate::op::contract::{MAX_INPUTS, TensorType};
 use crate::op::device::{CudaBackward, CudaForward, CudaGradient, OnCuda, TICKETS, Workspace};
 
 /// The widest heads there are kernels for.
@@ -172,6 +174,10 @@ impl Division {
 }
 
 impl OnCuda for WindowAttention {
+    fn parameters(&self) -> ArrayVec<usize, MAX_INPUTS> {
+        ArrayVec::from_iter([1, 2])
+    }
+
     fn workspace(&self, inputs: &[&TensorType], precision: Precision) -> Workspace {
         let Ok(division) = Division::of(self, inputs[0], precision) else {
             return Workspace::default();

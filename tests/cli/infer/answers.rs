@@ -30,7 +30,7 @@ fn differences(folder: &Folder, picture: &Picture, words: &[&str]) -> Vec<f64> {
     session.write(image, Slot::Value, Values::F32(&pixels)).expect("written");
     session.write(tokens, Slot::Value, Values::Index(&ids)).expect("written");
     session.write(mask, Slot::Value, Values::Index(&real)).expect("written");
-    session.forward(0);
+    session.forward(0).expect("a pass");
     let mut grid = [0.0; 32];
     session.read(model.logits_grid, Slot::Value, ValuesMut::F64(&mut grid)).expect("read");
     let grid: Vec<f64> = grid.chunks_exact(2).map(|logits| logits[1] - logits[0]).collect();

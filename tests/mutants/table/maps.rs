@@ -42,7 +42,7 @@ pub fn subjects() -> Vec<Subject> {
                 cpu("class weight dropped", "scale * weight * sign /", "scale * sign /"),
                 cpu(
                     "plain mean",
-                    "pass.dout[0].to_f64() / pixels.total_weight()",
+                    "pass.dout[0].to_f64() / pass.kept[0][0].to_f64()",
                     "pass.dout[0].to_f64() / pixels.mask.len() as f64",
                 ),
                 cpu("upstream gradient ignored", "pass.dout[0].to_f64()", "1.0"),

@@ -76,7 +76,7 @@ fn power(exponent: i32) -> f32 {
     f32::from_bits((exponent.wrapping_add(127) << 23) as u32)
 }
 
-/// Relative error below 2^-22.5.
+/// At most a step beside the correctly rounded result.
 #[inline(always)]
 pub fn exp2(x: f32) -> f32 {
     // Beyond these the result is 0 or infinite; comparisons so that NaN stays in range.

@@ -34,12 +34,17 @@ impl Exact {
         Self { negative: value < 0, magnitude: value.unsigned_abs(), exponent: 0 }
     }
 
-    /// The magnitude in units of `2^unit`, and what is cut off.
+    /// The magnitude in units of `2^unit`, the largest number there is if it is too large, and what is cut off.
     pub fn cut(self, unit: i32) -> (u128, Cut) {
         let Self { magnitude, exponent, .. } = self;
         let shift = unit.saturating_sub(exponent);
         if shift <= 0 {
-            return (magnitude << shift.unsigned_abs().min(127), Cut::Nothing);
+            let whole = match shift.unsigned_abs() {
+                _ if magnitude == 0 => 0,
+                shift if shift > magnitude.leading_zeros() => u128::MAX,
+                shift => magnitude << shift,
+            };
+            return (whole, Cut::Nothing);
         }
         let shift = shift.unsigned_abs();
         if shift > length(magnitude) {

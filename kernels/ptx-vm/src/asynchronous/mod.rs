@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 pub use bulk::{BulkLoad, BulkStore, Place, Reduction, Stores};
 pub use copies::{Copies, Copy};
 pub use mbarrier::{Effect, MOST, Mbarrier, pending_of, phase_of};
-pub use products::{IN_FLIGHT, Product, Products};
+pub use products::{IN_FLIGHT, Piece, Product, Products};
 
 /// All that is pending in a block.
 #[derive(Debug, Default)]

@@ -7,6 +7,9 @@ use crate::registers::{LANES, Row, Slot};
 /// What the registers of a sum hold while a product is on its way: NaN in every format.
 pub const IN_FLIGHT: u32 = 0xffff_ffff;
 
+/// A place of 16 bytes in shared memory and what it held.
+pub type Piece = (u64, [u8; 16]);
+
 /// One `wgmma.mma_async` of a warp.
 #[derive(Debug)]
 pub struct Product {
@@ -14,8 +17,8 @@ pub struct Product {
     pub sums: Vec<(Slot, [u32; LANES])>,
     /// Registers of A and what they held.
     pub registers: Vec<(Slot, [u32; LANES])>,
-    /// Places of 16 bytes in shared memory and what they held.
-    pub pieces: Vec<(u64, [u8; 16])>,
+    /// What it reads of shared memory.
+    pub pieces: Vec<Piece>,
     /// Number of the instruction.
     pub pc: u32,
     group: u32,
@@ -56,10 +59,21 @@ impl Products {
         self.open += 1;
     }
 
+    /// Groups closed since the start.
+    pub fn committed(&self) -> u32 {
+        self.open
+    }
+
     /// What a register will hold, if a product is on its way into it.
     pub fn sum(&self, slot: Slot) -> Option<&[u32; LANES]> {
         let mut sums = self.pending.iter().rev().flat_map(|product| &product.sums);
         sums.find(|(other, _)| *other == slot).map(|(_, words)| words)
+    }
+
+    /// Takes out what the products in the first `groups` groups read of shared memory, with their instructions' numbers.
+    pub fn take_pieces(&mut self, groups: u32) -> Vec<(u32, Vec<Piece>)> {
+        let due = self.pending.iter_mut().take_while(|product| product.group < groups);
+        due.map(|product| (product.pc, std::mem::take(&mut product.pieces))).collect()
     }
 
     /// Takes out the products in all but the last `allowed` closed groups.

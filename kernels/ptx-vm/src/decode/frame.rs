@@ -1,12 +1,13 @@
 //! One function as it is written out in one place: where its registers, variables and parameters lie.
 
 use std::cell::RefCell;
+use std::collections::HashSet;
 
 use super::Decoder;
 use crate::error::LoadResult;
 use crate::program::Instruction;
 use crate::registers::Slot;
-use crate::syntax::{Body, Function, LabelId, Space, Symbol, Type};
+use crate::syntax::{Base, Body, Function, LabelId, Operand, RegisterId, Space, Symbol, Type};
 
 /// Where a parameter or variable of a function lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,10 @@ pub struct Frame {
     pub entry: bool,
     first_code: usize,
     registers: Vec<(Slot, Type)>,
+    /// Which registers are named anywhere but as the result of an `atom`.
+    used: Vec<bool>,
+    /// What compare-and-swaps compare with what they find: base and offset of the address, and the register.
+    compared: HashSet<(Base, i64, RegisterId)>,
     variables: Vec<Binding>,
     parameters: Vec<Binding>,
     returns: Vec<Binding>,
@@ -89,6 +94,8 @@ impl Frame {
             entry,
             first_code,
             registers,
+            used: used(body),
+            compared: compared(body),
             variables,
             parameters,
             returns,
@@ -115,8 +122,18 @@ impl Frame {
     }
 
     /// Slot and declared type of a register.
-    pub fn register(&self, register: crate::syntax::RegisterId) -> Option<(Slot, Type)> {
+    pub fn register(&self, register: RegisterId) -> Option<(Slot, Type)> {
         self.registers.get(register.0 as usize).copied()
+    }
+
+    /// Nobody looks at what an `atom` leaves in the register.
+    pub fn is_unused(&self, register: RegisterId) -> bool {
+        self.used.get(register.0 as usize) == Some(&false)
+    }
+
+    /// A compare-and-swap compares the register with what it finds at that address.
+    pub fn is_compared(&self, base: Base, offset: i64, register: RegisterId) -> bool {
+        self.compared.contains(&(base, offset, register))
     }
 
     /// Where a name of the function's own lies; `None` for module scope.
@@ -160,6 +177,55 @@ impl Frame {
             }
         }
     }
+}
+
+/// For each register of a body whether it is named anywhere but as the result of an `atom`.
+fn used(body: &Body<'_>) -> Vec<bool> {
+    fn mark(operand: &Operand<'_>, used: &mut [bool]) {
+        match operand {
+            Operand::Register(register) | Operand::Not(register) => {
+                used[register.0 as usize] = true
+            }
+            Operand::Address { base, .. } => mark_base(*base, used),
+            Operand::Tensor { base, coordinates, .. } => {
+                mark_base(*base, used);
+                coordinates.iter().for_each(|operand| mark(operand, used));
+            }
+            Operand::Vector(list) | Operand::List(list) => {
+                list.iter().for_each(|operand| mark(operand, used));
+            }
+            Operand::Pair(pair) => {
+                mark(&pair.0, used);
+                mark(&pair.1, used);
+            }
+            _ => {}
+        }
+    }
+    fn mark_base(base: Base, used: &mut [bool]) {
+        if let Base::Register(register) = base {
+            used[register.0 as usize] = true;
+        }
+    }
+    let mut used = vec![false; body.registers.len()];
+    for instruction in &body.instructions {
+        let results = usize::from(instruction.parts.first() == Some(&"atom"));
+        instruction.operands.iter().skip(results).for_each(|operand| mark(operand, &mut used));
+        if let Some(guard) = instruction.guard {
+            used[guard.register.0 as usize] = true;
+        }
+    }
+    used
+}
+
+fn compared(body: &Body<'_>) -> HashSet<(Base, i64, RegisterId)> {
+    let swaps = body.instructions.iter().filter(|i| i.parts.contains(&"cas"));
+    let compared = swaps.filter_map(|swap| match swap.operands[..] {
+        [_, Operand::Address { base, offset }, Operand::Register(register), _] => {
+            Some((base, offset, register))
+        }
+        _ => None,
+    });
+    compared.collect()
 }
 
 /// Room for a `.branchtargets` list; its elements become instruction numbers with the other jumps.

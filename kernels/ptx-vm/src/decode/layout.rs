@@ -12,12 +12,17 @@ const MOST_VARIABLE_BYTES: u64 = 1 << 32;
 /// Shared memory no target exceeds; launches check their own target's limit.
 const MOST_SHARED_BYTES: u64 = 1 << 20;
 
+/// What the system keeps of a block's shared memory since sm_80.
+pub const RESERVED_BYTES: u32 = 1024;
+const RESERVED_ALIGN: u32 = 16;
+
 /// Shared variables of a kernel, at increasing offsets.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     bytes: u32,
     /// Module-scope variables that the kernel names: index and offset.
     modules: Vec<(u32, u32)>,
+    reserved: Option<u32>,
     dynamic_align: u32,
     /// Where dynamic shared memory begins: known only after a first decoding, 0 until then.
     dynamic_at: u32,
@@ -53,6 +58,21 @@ impl Shared {
         let offset = self.place(variable)?;
         self.modules.push((index, offset));
         Ok(offset)
+    }
+
+    /// Where what the system keeps for itself lies, if the kernel names it.
+    pub fn reserved_at(&self) -> Option<u32> {
+        self.reserved
+    }
+
+    /// Offset of what the system keeps for itself (`%reserved_smem_offset_1`: cooperative groups have their scratch
+    /// there), placed at its first use.
+    pub fn reserved(&mut self) -> u32 {
+        *self.reserved.get_or_insert_with(|| {
+            let at = self.bytes.next_multiple_of(RESERVED_ALIGN);
+            self.bytes = at + RESERVED_BYTES;
+            at
+        })
     }
 
     /// Offset of the dynamic shared memory.

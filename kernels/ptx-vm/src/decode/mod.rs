@@ -19,6 +19,7 @@ use crate::syntax::{Function, Module, Variable};
 
 pub use constants::constant_bits;
 pub use frame::{Binding, Frame};
+pub use layout::RESERVED_BYTES;
 pub use modifiers::Modifiers;
 pub use site::{Encoded, Place, Site};
 
@@ -53,7 +54,7 @@ pub trait Placement {
     fn patch(&mut self, address: u64, content: &[u8]) -> LoadResult<()>;
 }
 
-/// Decodes every kernel of a module.
+/// Decodes every kernel of a module, for a kind of processor that this one is at least.
 ///
 /// # Errors
 /// An instruction, type or modifier that the machine does not know; a recursive or indirect call; no room for the variables.
@@ -61,11 +62,14 @@ pub fn decode(
     module: &Module<'_>,
     text: &str,
     placement: &mut dyn Placement,
+    host: Host,
 ) -> LoadResult<Program> {
+    let host = if Host::detect() == Host::Any { Host::Any } else { host };
     let addresses = layout::place_variables(module, placement).map_err(|e| e.quoting(text))?;
     let mut kernels = HashMap::new();
     for function in module.functions.iter().filter(|f| f.entry && f.body.is_some()) {
-        let decode = |dynamic_at| Decoder::new(module, &addresses, dynamic_at).kernel(function);
+        let decode =
+            |dynamic_at| Decoder::new(module, &addresses, dynamic_at, host).kernel(function);
         let mut kernel = decode(0).map_err(|e| e.quoting(text))?;
         if kernel.dynamic_shared_at > 0 {
             kernel = decode(kernel.dynamic_shared_at).map_err(|e| e.quoting(text))?;
@@ -109,11 +113,16 @@ pub struct Decoder<'m, 't> {
 }
 
 impl<'m, 't> Decoder<'m, 't> {
-    fn new(module: &'m Module<'t>, addresses: &'m [Option<u64>], dynamic_at: u32) -> Self {
+    fn new(
+        module: &'m Module<'t>,
+        addresses: &'m [Option<u64>],
+        dynamic_at: u32,
+        host: Host,
+    ) -> Self {
         Self {
             module,
             addresses,
-            host: Host::detect(),
+            host,
             code: Vec::new(),
             origins: Vec::new(),
             lists: Vec::new(),
@@ -134,6 +143,7 @@ impl<'m, 't> Decoder<'m, 't> {
         let bindings = parameters.iter().map(|&(offset, _)| Binding::Parameter(offset)).collect();
         self.write_out(function, bindings, Vec::new())?;
         let (shared_bytes, dynamic_shared_at) = self.shared.finish();
+        let reserved_shared = self.shared.reserved_at();
         Ok(Kernel {
             name: function.name.to_owned(),
             code: self.code,
@@ -148,6 +158,7 @@ impl<'m, 't> Decoder<'m, 't> {
             parameter_bytes,
             shared_bytes,
             dynamic_shared_at,
+            reserved_shared,
             local_bytes: self.local_bytes,
             async_proxy: self.async_proxy,
             most_threads: function.most_threads,

@@ -1,5 +1,5 @@
 //! What loads, stores and atomics have in common: spaces, cache hints, strengths, addresses of lanes; and the
-//! instructions about addresses: `cvta isspacep prefetch`.
+//! instructions about addresses: `cvta isspacep prefetch createpolicy`.
 
 use crate::decode::{Encoded, Modifiers, Place, Site};
 use crate::error::{Checked, LoadResult};
@@ -54,14 +54,17 @@ pub fn take_space(modifiers: &mut Modifiers<'_>) -> Space {
 
 /// Takes semantics and scope. `weak` is what holds without any.
 pub fn take_how(modifiers: &mut Modifiers<'_>, without: Strength) -> How {
+    // Of memory-mapped devices there are none; what is said beside it holds.
+    let mapped = modifiers.take("mmio");
     let strength = modifiers.take_one(|m| match m {
         "weak" => Some(Strength::Weak),
-        "volatile" | "relaxed" | "mmio" => Some(Strength::Relaxed),
+        "volatile" | "relaxed" => Some(Strength::Relaxed),
         "acquire" => Some(Strength::Acquire),
         "release" => Some(Strength::Release),
         "acq_rel" => Some(Strength::AcquireRelease),
         _ => None,
     });
+    let without = if mapped { Strength::Relaxed } else { without };
     How { strength: strength.unwrap_or(without), scope: take_scope(modifiers) }
 }
 
@@ -75,14 +78,28 @@ pub fn take_scope(modifiers: &mut Modifiers<'_>) -> Scope {
     scope.unwrap_or_default()
 }
 
-/// Takes what only steers caches.
-pub fn take_hints(modifiers: &mut Modifiers<'_>) {
+/// Takes what only steers caches, and says how many operands there are for it behind the others.
+pub fn take_hints(modifiers: &mut Modifiers<'_>) -> usize {
+    let policies = usize::from(modifiers.take("L2::cache_hint"));
     let hint = |m: &str| {
         let known = ["ca", "cg", "cs", "lu", "cv", "wb", "wt", "nc"].contains(&m);
-        (known || m.starts_with("L1::") || m.starts_with("L2::") && !m.contains("cache_hint"))
-            .then_some(())
+        (known || m.starts_with("L1::") || m.starts_with("L2::")).then_some(())
     };
     while modifiers.take_one(hint).is_some() {}
+    policies
+}
+
+/// The operands there have to be, and behind them the policy that [`take_hints`] has announced.
+///
+/// # Errors
+/// There are others, or the policy has not 64 bits.
+pub fn expect_with_policy(
+    site: &mut Site<'_, '_, '_>,
+    count: usize,
+    policies: usize,
+) -> LoadResult<()> {
+    site.expect_operands(count + policies)?;
+    (count..count + policies).try_for_each(|index| site.source(index, Type::B64).map(drop))
 }
 
 impl Address {
@@ -172,6 +189,7 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     match site.opcode() {
         "cvta" => convert(site),
         "isspacep" => is_in_space(site),
+        "createpolicy" => create_policy(site),
         _ => prefetch(site),
     }
 }
@@ -235,6 +253,36 @@ fn prefetch(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     modifiers.finish()?;
     site.place(0)?;
     site.emit(Encoded::new(nothing, Family::Load, &[]))
+}
+
+/// `createpolicy.fractional`, `.range` and `.cvt`: a number that a machine without caches makes nothing of.
+fn create_policy(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
+    let mut modifiers = site.modifiers();
+    let manner =
+        modifiers.take_one(|m| ["fractional", "range", "cvt"].iter().position(|known| *known == m));
+    modifiers.take("global");
+    while modifiers.take_one(|m| (m == "L2" || m.starts_with("L2::")).then_some(())).is_some() {}
+    if !modifiers.take("b64") {
+        return Err(site.error("expected .b64"));
+    }
+    modifiers.finish()?;
+    match (manner, site.instruction.operands.len()) {
+        (Some(0), 1) => {}
+        (Some(0), 2) => drop(site.source(1, Type::F32)?),
+        (Some(1), 4) => {
+            site.place(1)?;
+            (2..4).try_for_each(|index| site.source(index, Type::U32).map(drop))?;
+        }
+        (Some(2), 2) => drop(site.source(1, Type::B64)?),
+        _ => {
+            return Err(
+                site.error("expected .fractional, .range or .cvt with one, three or one source")
+            );
+        }
+    }
+    let (to, zero) = (site.result(0, Type::B64)?, site.constant(0, true));
+    let run = unary::<ToGeneric<0>, u64, u64>(site.host());
+    site.emit(Encoded::new(run, Family::Integer, &[to, zero]))
 }
 
 /// An instruction without effect here.

@@ -3,7 +3,9 @@
 /// Half-precision numbers.
 mod half;
 
-use super::address::{Address, FREE_SHIFT, addresses, manner, take_hints, take_how, take_space};
+use super::address::{
+    Address, FREE_SHIFT, addresses, expect_with_policy, manner, take_hints, take_how, take_space,
+};
 use super::transfer::Cell;
 use crate::decode::{Encoded, Site};
 use crate::error::LoadResult;
@@ -15,6 +17,8 @@ use crate::turn::Flow;
 
 /// `detail`: the old values go to operand 1.
 const RETURNS: u32 = 1 << FREE_SHIFT;
+/// `detail`: and somebody looks at them.
+const SEEN: u32 = 2 << FREE_SHIFT;
 
 /// What becomes of an old value; `b` and `c` are the instruction's.
 pub trait Update<T: Cell> {
@@ -25,8 +29,11 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     let returns = site.opcode() == "atom";
     let mut modifiers = site.modifiers();
     let how = take_how(&mut modifiers, Strength::Relaxed);
+    if !returns && matches!(how.strength, Strength::Acquire | Strength::AcquireRelease) {
+        return Err(site.error("red gives nothing back that could be acquired"));
+    }
     let space = take_space(&mut modifiers);
-    take_hints(&mut modifiers);
+    let policies = take_hints(&mut modifiers);
     if !matches!(space, Space::Generic | Space::Global | Space::Shared) {
         return Err(site.error("atomics are for global and shared memory"));
     }
@@ -57,18 +64,20 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     if vector.is_some() && (space == Space::Shared || !(halves || kind == Type::F32)) {
         return Err(site.error("vectors are for f32 and half-precision numbers in global memory"));
     }
+    let seen = returns && !site.is_unused(site.operand(0)?);
+    let result = if returns { RETURNS } else { 0 } | if seen { SEEN } else { 0 };
     let first = usize::from(returns);
-    site.expect_operands(first + if name == "cas" { 3 } else { 2 })?;
+    expect_with_policy(site, first + if name == "cas" { 3 } else { 2 }, policies)?;
     let address = Address::decode(site, first, space, how)?;
     let Some(count) = vector else {
         let to = if returns { site.result(0, kind)? } else { address.base };
         let b = site.source(first + 1, kind)?;
         let c = if name == "cas" { site.source(first + 2, kind)? } else { b };
-        let detail = address.detail | if returns { RETURNS } else { 0 };
+        let detail = address.detail | result;
         let encoded = Encoded::new(run, Family::Atomic, &[address.base, to, b, c]);
         return site.emit(Encoded { detail, number: address.offset, ..encoded });
     };
-    elements(site, &address, run, kind, count, returns)
+    elements(site, &address, run, kind, count, result)
 }
 
 /// `red.global.add.v4.f32`: each element is an atomic of its own, as the manual says.
@@ -78,8 +87,9 @@ fn elements(
     run: Run,
     kind: Type,
     count: usize,
-    returns: bool,
+    result: u32,
 ) -> LoadResult<()> {
+    let returns = result & RETURNS != 0;
     let first = usize::from(returns);
     let Operand::Vector(values) = site.operand(first + 1)? else {
         return Err(site.error("expected values in braces"));
@@ -95,7 +105,7 @@ fn elements(
     for (i, value) in values.iter().enumerate() {
         let b = site.source_of(value, kind)?;
         let to = if returns { site.destination(&results[i], kind)?.0 } else { address.base };
-        let detail = address.detail | if returns { RETURNS } else { 0 };
+        let detail = address.detail | result;
         let number = address.offset.wrapping_add(i as i64 * i64::from(kind.bytes()));
         site.emit(Encoded {
             detail,
@@ -113,7 +123,8 @@ crate::run! {
         let [_, to, b, c, ..] = instruction.operands;
         let (b, c) = (T::read(turn, b), T::read(turn, c));
         let mut changed = false;
-        let old = turn.atomic::<T>(space, mask, &addresses, how, &mut |lane, old| {
+        let blind = instruction.detail & SEEN == 0;
+        let old = turn.atomic::<T>(space, mask, &addresses, how, blind, &mut |lane, old| {
             let new = F::of(old, b[lane], c[lane]);
             changed |= new != old;
             new

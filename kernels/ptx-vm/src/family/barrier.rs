@@ -1,5 +1,6 @@
 //! Barriers of the block (`bar`, `barrier`: sync, arrive, red) and of the warp (`bar.warp.sync`).
 
+use super::exchange::in_groups;
 use crate::decode::{Encoded, Modifiers, Site};
 use crate::error::{Checked, LoadResult, Rule, Violation};
 use crate::memory::Point;
@@ -30,7 +31,7 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
         return warp_sync(site, modifiers);
     }
     if modifiers.take("cluster") {
-        return Err(site.error("barrier.cluster: clusters of blocks are not supported"));
+        return super::cluster::barrier(site, modifiers, aligned != 0);
     }
     match modifiers.rest().first().copied() {
         Some("sync") if modifiers.take("sync") => {
@@ -162,25 +163,12 @@ fn sync_block(turn: &mut Turn<'_>, instruction: &Instruction, mask: u32) -> Chec
 }
 
 fn sync_warp(turn: &mut Turn<'_>, instruction: &Instruction, mask: u32) -> Checked<Flow> {
-    let members =
-        turn.registers.get::<u32>(instruction.operands[0])[mask.trailing_zeros() as usize];
-    if members & mask != mask {
-        let lane = (mask & !members).trailing_zeros();
-        return Err(Box::new(Violation::by(
-            Rule::InactiveLane,
-            lane,
-            format!("bar.warp.sync without itself in {members:#010x}"),
-        )));
-    }
-    match members & turn.live & !mask {
-        0 => {
-            if let Some(order) = &mut turn.block.order {
-                order.warp_sync(turn.warp, mask);
-            }
-            Ok(Flow::Next)
+    in_groups(turn, instruction.operands[0], mask, |turn, mask| {
+        if let Some(order) = &mut turn.block.order {
+            order.warp_sync(turn.warp, mask);
         }
-        _ => Ok(Flow::Converge(members)),
-    }
+        Ok(())
+    })
 }
 
 fn reduced(

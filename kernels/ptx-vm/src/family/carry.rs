@@ -1,4 +1,8 @@
 //! Sums over several registers: `add.cc addc sub.cc subc mad.cc madc` with their carry in a predicate of the machine's own.
+//!
+//! A difference is the sum with the complement, as the hardware does it: its carry says that nothing was borrowed. (The
+//! manual calls it a borrow; in chains of differences that is the same. nvcc's division of 128 bits reads the carry of
+//! `subc.cc` with `addc`, and what ptxas makes of that adds 1 where nothing was borrowed.)
 
 use crate::arithmetic::integer::Integer;
 use crate::decode::{Encoded, Site};
@@ -109,7 +113,11 @@ crate::run! {
         let [d, a, b, c] = [0, 1, 2, 3].map(|i| instruction.operands[i]);
         let detail = instruction.detail;
         let flag = instruction.operands[CARRY];
-        let carries = if detail & CARRY_IN != 0 { turn.registers.predicate(flag) } else { 0 };
+        let carries = match (detail & CARRY_IN != 0, detail & 3) {
+            (true, _) => turn.registers.predicate(flag),
+            (false, DIFFERENCE) => u32::MAX,
+            (false, _) => 0,
+        };
         let (x, y) = match detail & 3 {
             SUM | DIFFERENCE => (turn.registers.get::<T>(a), turn.registers.get::<T>(b)),
             half => {
@@ -125,7 +133,10 @@ crate::run! {
         let carried = lanes_where(|lane| {
             let carry = carries >> lane & 1 == 1;
             let (result, over) = match detail & 3 {
-                DIFFERENCE => x[lane].difference(y[lane], carry),
+                DIFFERENCE => {
+                    let (result, borrowed) = x[lane].difference(y[lane], !carry);
+                    (result, !borrowed)
+                }
                 _ => x[lane].sum(y[lane], carry),
             };
             out[lane] = result;

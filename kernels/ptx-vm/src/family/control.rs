@@ -148,7 +148,9 @@ fn jump_by_table(turn: &mut Turn<'_>, instruction: &Instruction, mask: u32) -> C
     Ok(Flow::JumpEach)
 }
 
-fn exit(_: &mut Turn<'_>, _: &Instruction, _: u32) -> Checked<Flow> {
+fn exit(turn: &mut Turn<'_>, _: &Instruction, mask: u32) -> Checked<Flow> {
+    let Turn { block, launch, warp, .. } = turn;
+    block.cluster.exit(*warp, mask, launch.threads());
     Ok(Flow::Exit)
 }
 

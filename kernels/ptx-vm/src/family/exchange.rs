@@ -25,25 +25,60 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     }
 }
 
-/// All lanes of the member mask have to be here: waits for those that are not, refuses a mask without the lane itself.
-/// `Some` is what to do instead of the instruction.
-fn gather(turn: &Turn<'_>, members: Slot, mask: u32) -> Checked<Option<Flow>> {
+/// Runs `body` for the lanes of each member mask: tiles of a warp come with a mask each. Lanes wait for those of their
+/// mask that are not here; a mask without the lane itself, or that its lanes do not agree on, is refused.
+#[inline(always)]
+pub(super) fn in_groups(
+    turn: &mut Turn<'_>,
+    members: Slot,
+    mask: u32,
+    mut body: impl FnMut(&mut Turn<'_>, u32) -> Checked<()>,
+) -> Checked<Flow> {
     let masks = turn.registers.get::<u32>(members);
-    let first = mask.trailing_zeros() as usize;
-    let members = masks[first];
     if mask == ALL && masks == [ALL; LANES] {
-        return Ok(None);
+        return body(turn, ALL).map(|()| Flow::Next);
     }
-    for lane in (0..LANES).filter(|lane| mask >> lane & 1 == 1) {
-        if masks[lane] != members || members >> lane & 1 == 0 {
-            let message = format!(
-                "member mask {:#010x} in lane {lane}, {members:#010x} in lane {first}",
-                masks[lane]
-            );
-            return Err(Box::new(Violation::by(Rule::InactiveLane, lane as u32, message)));
+    let (mut left, mut done, mut awaited) = (mask, 0, 0);
+    while left != 0 {
+        let group = group(&masks, mask, left.trailing_zeros() as usize)?;
+        match group.members & turn.live & !mask {
+            0 => {
+                body(turn, group.here)?;
+                done |= group.here;
+            }
+            _ => awaited |= group.members,
         }
+        left &= !group.here;
     }
-    Ok((members & turn.live & !mask != 0).then_some(Flow::Converge(members)))
+    Ok(match (done, awaited) {
+        (_, 0) => Flow::Next,
+        (0, members) => Flow::Converge(members),
+        (done, members) => Flow::Part { done, members },
+    })
+}
+
+/// The lanes of a member mask, and those of them that are here.
+struct Group {
+    members: u32,
+    here: u32,
+}
+
+/// The group of lane `first`.
+#[inline(never)]
+fn group(masks: &[u32; LANES], mask: u32, first: usize) -> Checked<Group> {
+    let members = masks[first];
+    let here = members & mask;
+    let differs = |lane: &usize| here >> lane & 1 == 1 && masks[*lane] != members;
+    let message = match (0..LANES).find(differs) {
+        None if here >> first & 1 == 1 => return Ok(Group { members, here }),
+        None => format!("member mask {members:#010x} in lane {first}, which it does not name"),
+        Some(lane) => format!(
+            "member mask {:#010x} in lane {lane}, {members:#010x} in lane {first}",
+            masks[lane]
+        ),
+    };
+    let lane = (0..LANES).find(differs).unwrap_or(first);
+    Err(Box::new(Violation::by(Rule::InactiveLane, lane as u32, message)))
 }
 
 /// `shfl.sync.mode.b32 d|p, a, b, c, members`: operands `d, p, a, b, c, members`.
@@ -74,10 +109,7 @@ fn shuffle(site: &mut Site<'_, '_, '_>, mut modifiers: Modifiers<'_>) -> LoadRes
 crate::run! {
     /// PTX ISA, `shfl.sync`, the pseudo code of its semantics.
     fn run_shuffle(turn, instruction, mask) {
-        if let Some(flow) = gather(turn, instruction.operands[5], mask)? {
-            return Ok(flow);
-        }
-        match instruction.detail {
+        in_groups(turn, instruction.operands[5], mask, #[inline(always)] |turn, mask| match instruction.detail {
             0 => permute(turn, instruction, mask, #[inline(always)] |here, shift, _, _, most| {
                 (here.wrapping_sub(shift), here as i32 - shift as i32 >= most as i32)
             }),
@@ -91,7 +123,7 @@ crate::run! {
                 let source = least | (shift & !segment);
                 (source, source <= most)
             }),
-        }
+        })
     }
 }
 
@@ -103,7 +135,7 @@ fn permute(
     instruction: &Instruction,
     mask: u32,
     source: impl Fn(u32, u32, u32, u32, u32) -> (u32, bool),
-) -> Checked<Flow> {
+) -> Checked<()> {
     let [to, holds, from, b, c, _] = instruction.operands;
     let value = turn.registers.get::<u32>(from);
     let (b, c) = (turn.registers.get::<u32>(b), turn.registers.get::<u32>(c));
@@ -125,7 +157,7 @@ fn permute(
     let out = std::array::from_fn(|lane| value[sources[lane] as usize & 31]);
     turn.registers.set::<u32>(to, mask, &out);
     turn.registers.set_predicate(holds, mask, lanes_where(|lane| inside[lane] == 1));
-    Ok(Flow::Next)
+    Ok(())
 }
 
 /// A predicate's lanes, turned round if it was written with an exclamation mark.
@@ -155,12 +187,11 @@ fn vote(site: &mut Site<'_, '_, '_>, mut modifiers: Modifiers<'_>) -> LoadResult
 }
 
 fn ballot(turn: &mut Turn<'_>, instruction: &Instruction, mask: u32) -> Checked<Flow> {
-    if let Some(flow) = gather(turn, instruction.operands[2], mask)? {
-        return Ok(flow);
-    }
-    let lanes = mask & holding(turn, instruction.operands[1], instruction.detail == 1);
-    turn.registers.set(instruction.operands[0], mask, &[lanes; LANES]);
-    Ok(Flow::Next)
+    in_groups(turn, instruction.operands[2], mask, |turn, mask| {
+        let lanes = mask & holding(turn, instruction.operands[1], instruction.detail == 1);
+        turn.registers.set(instruction.operands[0], mask, &[lanes; LANES]);
+        Ok(())
+    })
 }
 
 fn decide(
@@ -169,16 +200,12 @@ fn decide(
     mask: u32,
     rule: fn(u32, u32) -> bool,
 ) -> Checked<Flow> {
-    if let Some(flow) = gather(turn, instruction.operands[2], mask)? {
-        return Ok(flow);
-    }
-    let lanes = mask & holding(turn, instruction.operands[1], instruction.detail == 1);
-    turn.registers.set_predicate(
-        instruction.operands[0],
-        mask,
-        if rule(lanes, mask) { u32::MAX } else { 0 },
-    );
-    Ok(Flow::Next)
+    in_groups(turn, instruction.operands[2], mask, |turn, mask| {
+        let lanes = mask & holding(turn, instruction.operands[1], instruction.detail == 1);
+        let answer = if rule(lanes, mask) { u32::MAX } else { 0 };
+        turn.registers.set_predicate(instruction.operands[0], mask, answer);
+        Ok(())
+    })
 }
 
 fn vote_all(turn: &mut Turn<'_>, instruction: &Instruction, mask: u32) -> Checked<Flow> {
@@ -226,13 +253,13 @@ fn match_any<T: crate::registers::Lane + PartialEq>(
     mask: u32,
 ) -> Checked<Flow> {
     let [to, _, value, members, ..] = instruction.operands;
-    if let Some(flow) = gather(turn, members, mask)? {
-        return Ok(flow);
-    }
-    let value = turn.registers.get::<T>(value);
-    let out = std::array::from_fn(|lane| mask & lanes_where(|other| value[other] == value[lane]));
-    turn.registers.set::<u32>(to, mask, &out);
-    Ok(Flow::Next)
+    in_groups(turn, members, mask, |turn, mask| {
+        let value = turn.registers.get::<T>(value);
+        let out =
+            std::array::from_fn(|lane| mask & lanes_where(|other| value[other] == value[lane]));
+        turn.registers.set::<u32>(to, mask, &out);
+        Ok(())
+    })
 }
 
 fn match_all<T: crate::registers::Lane + PartialEq>(
@@ -241,15 +268,14 @@ fn match_all<T: crate::registers::Lane + PartialEq>(
     mask: u32,
 ) -> Checked<Flow> {
     let [to, holds, value, members, ..] = instruction.operands;
-    if let Some(flow) = gather(turn, members, mask)? {
-        return Ok(flow);
-    }
-    let value = turn.registers.get::<T>(value);
-    let first = value[mask.trailing_zeros() as usize];
-    let all = mask & lanes_where(|lane| value[lane] == first) == mask;
-    turn.registers.set(to, mask, &[if all { mask } else { 0 }; LANES]);
-    turn.registers.set_predicate(holds, mask, if all { u32::MAX } else { 0 });
-    Ok(Flow::Next)
+    in_groups(turn, members, mask, |turn, mask| {
+        let value = turn.registers.get::<T>(value);
+        let first = value[mask.trailing_zeros() as usize];
+        let all = mask & lanes_where(|lane| value[lane] == first) == mask;
+        turn.registers.set(to, mask, &[if all { mask } else { 0 }; LANES]);
+        turn.registers.set_predicate(holds, mask, if all { u32::MAX } else { 0 });
+        Ok(())
+    })
 }
 
 /// `redux.sync.op.type d, a, members`.
@@ -282,14 +308,13 @@ fn fold(
     f: fn(u32, u32) -> u32,
 ) -> Checked<Flow> {
     let [to, value, members, ..] = instruction.operands;
-    if let Some(flow) = gather(turn, members, mask)? {
-        return Ok(flow);
-    }
-    let value = turn.registers.get::<u32>(value);
-    let lanes = (0..LANES).filter(|lane| mask >> lane & 1 == 1);
-    let folded = lanes.map(|lane| value[lane]).reduce(f).unwrap_or_default();
-    turn.registers.set(to, mask, &[folded; LANES]);
-    Ok(Flow::Next)
+    in_groups(turn, members, mask, |turn, mask| {
+        let value = turn.registers.get::<u32>(value);
+        let lanes = (0..LANES).filter(|lane| mask >> lane & 1 == 1);
+        let folded = lanes.map(|lane| value[lane]).reduce(f).unwrap_or_default();
+        turn.registers.set(to, mask, &[folded; LANES]);
+        Ok(())
+    })
 }
 
 macro_rules! folds {
@@ -337,11 +362,10 @@ fn elect(site: &mut Site<'_, '_, '_>, modifiers: Modifiers<'_>) -> LoadResult<()
 
 fn run_elect(turn: &mut Turn<'_>, instruction: &Instruction, mask: u32) -> Checked<Flow> {
     let [to, holds, members, ..] = instruction.operands;
-    if let Some(flow) = gather(turn, members, mask)? {
-        return Ok(flow);
-    }
-    let leader = mask.trailing_zeros();
-    turn.registers.set(to, mask, &[leader; LANES]);
-    turn.registers.set_predicate(holds, mask, 1 << leader);
-    Ok(Flow::Next)
+    in_groups(turn, members, mask, |turn, mask| {
+        let leader = mask.trailing_zeros();
+        turn.registers.set(to, mask, &[leader; LANES]);
+        turn.registers.set_predicate(holds, mask, 1 << leader);
+        Ok(())
+    })
 }

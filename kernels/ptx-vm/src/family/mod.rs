@@ -6,6 +6,7 @@ pub mod atomic;
 pub mod barrier;
 pub mod bits;
 pub mod carry;
+pub mod cluster;
 pub mod compare;
 pub mod control;
 pub mod convert;
@@ -29,6 +30,7 @@ pub mod select;
 pub mod shift;
 pub mod tensor;
 pub mod transfer;
+pub mod video;
 
 use crate::decode::Site;
 use crate::error::LoadResult;
@@ -46,11 +48,12 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
         "shfl" | "vote" | "match" | "redux" | "activemask" | "elect" => exchange::decode(site),
         "atom" | "red" => atomic::decode(site),
         "ld" | "ldu" | "st" => transfer::decode(site),
-        "cvta" | "isspacep" | "prefetch" | "prefetchu" | "discard" | "applypriority" => {
-            address::decode(site)
-        }
+        "cvta" | "isspacep" | "prefetch" | "prefetchu" | "discard" | "applypriority"
+        | "createpolicy" => address::decode(site),
+        "mapa" | "getctarank" => cluster::decode(site),
+        "vabsdiff2" | "vabsdiff4" => video::decode(site),
         "fence" | "membar" => fence::decode(site),
-        "ldmatrix" | "stmatrix" | "movmatrix" | "mma" | "cp" | "mbarrier" | "wgmma"
+        "ldmatrix" | "stmatrix" | "movmatrix" | "mma" | "wmma" | "cp" | "mbarrier" | "wgmma"
         | "setmaxnreg" | "griddepcontrol" => tensor::decode(site),
         "mov" => moves::decode(site),
         "add" | "sub" | "mul" | "mad" | "fma" | "div" | "abs" | "neg" | "min" | "max" | "sad" => {

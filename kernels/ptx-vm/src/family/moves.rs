@@ -3,7 +3,7 @@
 use crate::decode::{Encoded, Site};
 use crate::error::{Checked, LoadResult};
 use crate::program::{Family, Instruction};
-use crate::registers::LANES;
+use crate::registers::{LANES, Slot};
 use crate::shapes::{Unary, unary};
 use crate::syntax::{Operand, Type};
 use crate::turn::{Flow, Turn};
@@ -31,11 +31,16 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     if kind == Type::Pred {
         let to = site.operand(0)?;
         let to = site.predicate_result(to)?;
+        if let Operand::Special("%is_explicit_cluster") = site.operand(1)? {
+            let never = site.predicate_constant(false);
+            return site.emit(Encoded::new(move_predicate, Family::Logic, &[to, never]));
+        }
         let (from, negated) = site.predicate_source(1)?;
         let run = if negated { move_negated } else { move_predicate };
         return site.emit(Encoded::new(run, Family::Logic, &[to, from]));
     }
     match (site.operand(0)?, site.operand(1)?) {
+        _ if kind == Type::B128 => move_whole(site),
         (Operand::Vector(parts), _) => unpack(site, parts, kind),
         (_, Operand::Vector(parts)) => pack(site, parts, kind),
         (_, Operand::Special(name)) if moving(name).is_some() => {
@@ -65,9 +70,38 @@ fn part(site: &Site<'_, '_, '_>, parts: usize, kind: Type) -> LoadResult<Type> {
     match (kind.bytes(), parts) {
         (8, 2) => Ok(Type::B32),
         (8, 4) | (4, 2) => Ok(Type::B16),
-        (4, 4) => Ok(Type::B8),
+        (4, 4) | (2, 2) => Ok(Type::B8),
         _ => Err(site.error(format!("a {kind:?} of {parts} parts"))),
     }
+}
+
+/// `mov.b128`: both halves of registers, or of pairs in braces.
+fn move_whole(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
+    let halves = |site: &mut Site<'_, '_, '_>, index: usize| match site.operand(index)? {
+        Operand::Vector(parts) if parts.len() == 2 => {
+            let half = |site: &mut Site<'_, '_, '_>, part: &Operand<'_>| match index {
+                0 => site.destination(part, Type::B64).map(|(slot, _)| slot),
+                _ => site.source_of(part, Type::B64),
+            };
+            Ok([half(site, &parts[0])?, half(site, &parts[1])?])
+        }
+        Operand::Vector(parts) => Err(site.error(format!("a B128 of {} parts", parts.len()))),
+        operand => {
+            let low = match index {
+                0 => site.destination(operand, Type::B128)?.0,
+                _ => site.source_of(operand, Type::B128)?,
+            };
+            Ok([low, Slot(low.0 + 2)])
+        }
+    };
+    let ([to, to_high], [from, from_high]) = (halves(site, 0)?, halves(site, 1)?);
+    // The lower half may be a source of the upper one: `mov.b128 {a, b}, {b, a}` has both before it writes.
+    let kept = site.destination(&Operand::Sink, Type::B64)?.0;
+    let run = unary::<Same, u64, u64>(site.host());
+    for (to, from) in [(kept, from_high), (to, from), (to_high, kept)] {
+        site.emit(Encoded::new(run, Family::Move, &[to, from]))?;
+    }
+    Ok(())
 }
 
 fn pack(site: &mut Site<'_, '_, '_>, parts: &[Operand<'_>], kind: Type) -> LoadResult<()> {
@@ -170,8 +204,18 @@ fn moving(name: &str) -> Option<crate::program::Run> {
     Some(match name {
         "%clock" | "%clock64" | "%clock_hi" | "%globaltimer" | "%globaltimer_lo"
         | "%globaltimer_hi" => clock,
+        // There is one grid, and it is no graph's.
+        "%gridid" | "%current_graph_exec" => nothing,
         _ => return None,
     })
+}
+
+fn nothing(turn: &mut Turn<'_>, instruction: &Instruction, mask: u32) -> Checked<Flow> {
+    match instruction.detail {
+        0 => turn.registers.set(instruction.operands[0], mask, &[0u32; LANES]),
+        _ => turn.registers.set(instruction.operands[0], mask, &[0u64; LANES]),
+    }
+    Ok(Flow::Next)
 }
 
 /// Clocks count this warp's instructions: the same on every run.

@@ -18,7 +18,7 @@ struct DivApproximate<const FLUSH: bool>;
 struct Rcp<const FLUSH: bool>;
 struct Sqrt<const FLUSH: bool>;
 struct Rsqrt<const FLUSH: bool>;
-/// Only the upper half of the bits, the rest zeros; subnormals are flushed.
+/// Of the upper half of the bits, into the upper half of the bits, the rest zeros; subnormals are flushed.
 struct RcpCoarse;
 struct RsqrtCoarse;
 
@@ -69,11 +69,16 @@ impl Binary<f64, f64, f64> for Div<false> {
     }
 }
 
+/// The NaN of both.
+const COARSE_NAN: u64 = 0x7fff_ffff_0000_0000;
+const UPPER: u64 = 0xffff_ffff_0000_0000;
+
 #[inline(always)]
 fn coarse(a: f64, of: impl Fn(f64) -> f64) -> f64 {
     let flushed = |x: f64| if x.is_subnormal() { 0f64.copysign(x) } else { x };
-    let result = flushed(of(flushed(a)));
-    canonical_wide(f64::from_bits(result.to_bits() & 0xffff_ffff_0000_0000))
+    let upper = f64::from_bits(a.to_bits() & UPPER);
+    let result = flushed(of(flushed(upper)));
+    f64::from_bits(if result.is_nan() { COARSE_NAN } else { result.to_bits() & UPPER })
 }
 
 impl Unary<f64, f64> for RcpCoarse {

@@ -1,6 +1,8 @@
 //! Loads and stores: `ld ldu st`, single values and vectors of two or four.
 
-use super::address::{Address, FREE_SHIFT, addresses, manner, take_hints, take_how, take_space};
+use super::address::{
+    Address, FREE_SHIFT, addresses, expect_with_policy, manner, take_hints, take_how, take_space,
+};
 use crate::decode::{Encoded, Site};
 use crate::error::LoadResult;
 use crate::memory::{Element, Strength};
@@ -14,12 +16,24 @@ use crate::turn::{Flow, Turn};
 const SIGNED: u32 = 1 << 4;
 
 pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
-    site.expect_operands(2)?;
     let load = site.opcode() != "st";
     let mut modifiers = site.modifiers();
-    let how = take_how(&mut modifiers, Strength::Weak);
+    let mut how = take_how(&mut modifiers, Strength::Weak);
+    if match how.strength {
+        Strength::AcquireRelease => true,
+        Strength::Release => load,
+        Strength::Acquire => !load,
+        Strength::Weak | Strength::Relaxed => false,
+    } {
+        return Err(site.error("loads acquire, stores release"));
+    }
+    if load && how.strength == Strength::Weak && site.is_compared() {
+        // The first read of a loop of compare-and-swaps, which all of CUDA's headers do in this way.
+        how.strength = Strength::Relaxed;
+    }
     let space = take_space(&mut modifiers);
-    take_hints(&mut modifiers);
+    let policies = take_hints(&mut modifiers);
+    expect_with_policy(site, 2, policies)?;
     let count = modifiers.take_one(|m| match m {
         "v2" => Some(2),
         "v4" => Some(4),
@@ -28,7 +42,7 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     let kind = modifiers.take_last_type()?;
     modifiers.finish()?;
     let count = count.unwrap_or(1);
-    if kind.bytes() == 0 || kind.bytes() > 8 || kind.bytes() * count > 16 {
+    if kind.bytes() == 0 || kind.bytes() * count > 16 {
         return Err(
             site.error(format!("{count} values of {kind:?} in one access; at most 16 bytes"))
         );
@@ -40,9 +54,30 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
         _ => return Err(site.error(format!("expected {count} registers in braces"))),
     };
     match load {
+        _ if kind == Type::B128 => whole(site, &address, operands[0], load),
         true => decode_load(site, &address, kind, &operands, space),
         false => decode_store(site, &address, kind, &operands),
     }
+}
+
+/// One register of 128 bits, which is two of 64.
+fn whole(
+    site: &mut Site<'_, '_, '_>,
+    address: &Address,
+    operand: &Operand<'_>,
+    load: bool,
+) -> LoadResult<()> {
+    let low = match load {
+        true => site.destination(operand, Type::B128)?.0,
+        false => site.source_of(operand, Type::B128)?,
+    };
+    let slots = [address.base, low, Slot(low.0 + 2)];
+    let (run, family) = match load {
+        true => (load_two::<u64>(site.host()), Family::Load),
+        false => (store_two::<u64>(site.host()), Family::Store),
+    };
+    let detail = address.detail | 8 << FREE_SHIFT;
+    site.emit(Encoded { detail, number: address.offset, ..Encoded::new(run, family, &slots) })
 }
 
 fn decode_load(

@@ -66,6 +66,8 @@ pub struct Access<'a> {
     pub line: u32,
     pub strength: Strength,
     pub scope: Scope,
+    /// The lanes do not get to see what they read (`red`).
+    pub blind: bool,
     /// The order of the block's threads, where races are watched.
     pub order: Option<&'a mut Order>,
     /// Where the cost of the access is added.
@@ -83,6 +85,7 @@ impl Access<'_> {
             line: 0,
             strength: Strength::Weak,
             scope: Scope::Device,
+            blind: false,
             order: None,
             counts: None,
         }

@@ -99,7 +99,7 @@ impl GlobalView {
             self.watch(Verb::Load, access, addresses, width)?;
         }
         if access.strength != Strength::Weak {
-            self.after_strong_read(access, access.strength, addresses, width);
+            self.after_strong_read(Verb::Load, access, access.strength, addresses, width);
         }
         Ok(())
     }
@@ -173,7 +173,7 @@ impl GlobalView {
             },
             None => self.update_several(access.mask, addresses, f),
         };
-        self.after_strong_read(access, strength, addresses, width);
+        self.after_strong_read(Verb::Update, access, strength, addresses, width);
         Ok(old)
     }
 
@@ -407,6 +407,7 @@ impl GlobalView {
     /// The same of an acquire.
     fn after_strong_read(
         &self,
+        verb: Verb,
         access: &mut Access,
         strength: Strength,
         addresses: &[u64; LANES],
@@ -414,6 +415,7 @@ impl GlobalView {
     ) {
         fence(Ordering::Acquire);
         if let Some(races) = &self.races {
+            races.observe(verb, access, addresses, width, |address| self.place(address));
             races.find(access, strength, addresses, width);
         }
     }

@@ -23,6 +23,8 @@ mod element;
 mod global;
 /// Memory of one thread.
 mod local;
+/// Who has seen the strong writes of a word.
+mod observers;
 /// Which accesses of a block's threads are ordered.
 mod order;
 /// An access as the race detector sees it.

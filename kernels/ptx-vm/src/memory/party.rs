@@ -15,8 +15,10 @@ const WRITE: u8 = 1;
 const STRONG: u8 = 2;
 /// and if they are strong on the device, not with those of other blocks either.
 const WIDE: u8 = 4;
-/// Only for the report.
+/// Reads and writes in one.
 const ATOMIC: u8 = 8;
+/// A strong write whose value a later one replaced without having seen it: nobody will.
+const LOST: u8 = 16;
 
 impl Kind {
     fn of(verb: Verb, strength: Strength, scope: Scope) -> Self {
@@ -36,6 +38,10 @@ impl Kind {
 
     pub fn is_weak_write(self) -> bool {
         self.has(WRITE) && !self.has(STRONG)
+    }
+
+    fn is_strong_write(self) -> bool {
+        self.has(WRITE) && self.has(STRONG)
     }
 
     fn conflicts(self, other: Kind, one_block: bool) -> bool {
@@ -144,6 +150,39 @@ impl Visit<'_> {
         replaced
     }
 
+    /// A strong store: it replaces what it has not read.
+    pub fn is_strong_store(&self) -> bool {
+        self.party.kind.is_strong_write() && !self.party.kind.has(ATOMIC)
+    }
+
+    /// May somebody still see what `old` wrote, and learn by it that it was before?
+    pub fn could_see(&self, old: &Party) -> bool {
+        old.epoch != 0 && old.kind.is_strong_write() && !old.kind.has(LOST)
+    }
+
+    /// A strong read sees what `old` wrote, and would not come after it without.
+    pub fn learns(&self, old: &Party) -> bool {
+        self.could_see(old) && !self.comes_after(old)
+    }
+
+    /// The access puts its value over what `old` wrote; if it comes after that, it stands for it.
+    pub fn covers_up(&self, old: &mut Party) {
+        if self.learns(old) {
+            old.kind.0 |= LOST;
+        }
+    }
+
+    /// Does each lane come after what one of the parties' lanes did?
+    pub fn follows_one_of(&self, parties: &[Party]) -> bool {
+        lanes(self.party.lanes).all(|me| {
+            let one = Party { lanes: 1 << me, ..self.party };
+            let alone = Visit { party: one, clock: self.clock, most: self.most };
+            parties.iter().any(|old| {
+                lanes(old.lanes).any(|lane| alone.comes_after(&Party { lanes: 1 << lane, ..*old }))
+            })
+        })
+    }
+
     /// The report of a race of `want` with an earlier party: the first pair of threads without order.
     pub fn report(&self, want: &Want, old: &Party) -> Box<Violation> {
         let pair = lanes(self.party.lanes).find_map(|me| {
@@ -201,6 +240,36 @@ pub(super) fn watch(
         record(&Visit { party, clock, most }, &Want { verb, lane, address, width })?;
     }
     Ok(())
+}
+
+/// Hands the lanes of a strong read to `note`, once what they read is known. Of lanes that update one place only the
+/// last has seen what all the others wrote.
+pub(super) fn observe(
+    verb: Verb,
+    access: &Access,
+    addresses: &[u64; LANES],
+    width: u64,
+    mut note: impl FnMut(&Visit, &Want),
+) {
+    let Some(order) = access.order.as_deref() else { return };
+    let kind = Kind::of(verb, access.strength, access.scope);
+    if !kind.has(STRONG) || access.blind {
+        return;
+    }
+    let warp = (access.first_thread as usize / LANES) as u16;
+    for lane in lanes(access.mask) {
+        let address = addresses[lane];
+        let mut later = lanes(access.mask & (!1 << lane));
+        if verb == Verb::Update && later.any(|other| addresses[other] == address) {
+            continue;
+        }
+        let Some((epoch, clock)) = order.stand(access.first_thread as usize + lane) else {
+            continue;
+        };
+        let lanes = 1 << lane;
+        let party = Party { block: access.block, epoch, lanes, line: access.line, warp, kind };
+        note(&Visit { party, clock, most: 0 }, &Want { verb, lane, address, width });
+    }
 }
 
 /// Hands a copy of bytes in a row, by one lane, to `record` in aligned pieces.

@@ -4,7 +4,7 @@ use super::LANES;
 use super::access::{Access, Scope, Strength, lanes};
 use super::clock::Knowledge;
 use super::order::Handed;
-use super::party::{Visit, watch, watch_bytes};
+use super::party::{Visit, observe, watch, watch_bytes};
 use super::refusal::{Verb, Want};
 use super::shadow::{PAGE, Page};
 use crate::error::Checked;
@@ -70,6 +70,23 @@ impl Races {
         find: impl Fn(u64) -> Option<Place>,
     ) -> Checked<()> {
         watch_bytes(access, want, MOST, self.recorder(find))
+    }
+
+    /// A strong read has seen what it has seen.
+    pub fn observe(
+        &self,
+        verb: Verb,
+        access: &Access,
+        addresses: &[u64; LANES],
+        width: u64,
+        find: impl Fn(u64) -> Option<Place>,
+    ) {
+        observe(verb, access, addresses, width, |visit, want| {
+            let Some((index, offset, size)) = find(want.address) else { return };
+            if let Some(page) = self.slot((index, offset / PAGE), size) {
+                lock(page).observe(visit, want, offset % PAGE);
+            }
+        });
     }
 
     fn recorder(

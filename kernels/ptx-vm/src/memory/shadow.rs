@@ -1,8 +1,10 @@
 //! Who touched a word last: the race detector's record of a stretch of memory.
 
+use super::observers::Observers;
 use super::party::{Party, Visit};
 use super::refusal::Want;
 use crate::error::Checked;
+use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Bytes of memory a page records.
@@ -27,6 +29,7 @@ pub(super) struct Page {
     grain: u32,
     cells: Vec<Cell>,
     lists: Lists,
+    observers: Observers,
 }
 
 /// Cells of earlier launches: the system's fresh memory would cost about as much as all that is recorded in it.
@@ -52,20 +55,57 @@ impl Page {
     /// earlier one.
     pub fn visit(&mut self, visit: &Visit, want: &Want, offset: u64) -> Checked<()> {
         self.make_fine(want.width);
-        let cells = (offset >> self.grain) as usize..((offset + want.width) >> self.grain) as usize;
-        for cell in self.cells.get_mut(cells).into_iter().flatten() {
+        let cells = self.cells_of(want, offset);
+        if visit.is_strong_store() {
+            self.replace(visit, cells.clone());
+        }
+        let first = cells.start;
+        for (index, cell) in self.cells.get_mut(cells.clone()).into_iter().flatten().enumerate() {
             if visit.repeats(&cell.parties[0]) || visit.repeats(&cell.parties[1]) {
                 continue;
             }
             if cell.written || visit.writes() {
-                if let Some(old) = cell.rival(visit, &self.lists) {
+                if cell.rival(visit, &self.lists).is_some()
+                    && let Some(old) =
+                        cell.unseen_rival(visit, &self.lists, &self.observers, first + index)
+                {
                     return Err(visit.report(want, old));
                 }
                 cell.written |= visit.writes();
             }
             cell.record(visit, &mut self.lists);
         }
+        if visit.writes() && !self.observers.is_empty() {
+            cells.for_each(|cell| self.observers.forget(cell));
+        }
         Ok(())
+    }
+
+    /// A strong read has seen what was written last: what its thread does from now on comes after that.
+    pub fn observe(&mut self, visit: &Visit, want: &Want, offset: u64) {
+        let cells = self.cells_of(want, offset);
+        let first = cells.start;
+        for (index, cell) in self.cells.get(cells).into_iter().flatten().enumerate() {
+            if cell.all(&self.lists).any(|old| visit.learns(old)) {
+                self.observers.add(first + index, &visit.party);
+            }
+        }
+    }
+
+    /// A strong store puts its value over those of others that it does not come after.
+    fn replace(&mut self, visit: &Visit, cells: Range<usize>) {
+        let first = cells.start;
+        for (index, cell) in self.cells.get_mut(cells).into_iter().flatten().enumerate() {
+            if !self.observers.precede(first + index, visit) {
+                let listed = self.lists.of_mut(cell.list).iter_mut();
+                cell.parties.iter_mut().chain(listed).for_each(|old| visit.covers_up(old));
+            }
+        }
+    }
+
+    #[inline]
+    fn cells_of(&self, want: &Want, offset: u64) -> Range<usize> {
+        (offset >> self.grain) as usize..((offset + want.width) >> self.grain) as usize
     }
 
     /// Nobody touched anything.
@@ -90,6 +130,7 @@ impl Page {
                 self.cells.extend([cell, Cell { list, ..cell }]);
             }
             self.grain -= 1;
+            self.observers.split();
         }
     }
 }
@@ -106,6 +147,23 @@ impl Cell {
             return Some(other);
         }
         if self.list == 0 { None } else { lists.of(self.list).iter().find(|old| visit.races(old)) }
+    }
+
+    /// The same, less the strong writes that were seen before the access came.
+    #[cold]
+    fn unseen_rival<'a>(
+        &'a self,
+        visit: &Visit,
+        lists: &'a Lists,
+        observers: &Observers,
+        index: usize,
+    ) -> Option<&'a Party> {
+        let seen = observers.precede(index, visit);
+        self.all(lists).find(|old| visit.races(old) && !(seen && visit.could_see(old)))
+    }
+
+    fn all<'a>(&'a self, lists: &'a Lists) -> impl Iterator<Item = &'a Party> {
+        self.parties.iter().chain(lists.of(self.list))
     }
 
     /// Takes the party in, in place of those it makes superfluous.
@@ -133,6 +191,13 @@ struct Lists {
 impl Lists {
     fn of(&self, list: u32) -> &[Party] {
         (list as usize).checked_sub(1).and_then(|index| self.lists.get(index)).map_or(&[], |l| l)
+    }
+
+    fn of_mut(&mut self, list: u32) -> &mut [Party] {
+        match (list as usize).checked_sub(1).and_then(|index| self.lists.get_mut(index)) {
+            Some(parties) => parties,
+            None => &mut [],
+        }
     }
 
     fn new_list(&mut self, parties: Vec<Party>) -> u32 {

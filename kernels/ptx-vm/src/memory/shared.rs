@@ -3,7 +3,7 @@
 use super::LANES;
 use super::access::{Access, Checks, Strength, lanes};
 use super::element::Element;
-use super::party::watch;
+use super::party::{observe, watch};
 use super::reach::reaches;
 use super::refusal::{Verb, Want};
 use super::region::{Reading, Region, width};
@@ -59,6 +59,13 @@ impl Shared {
         self.fence_proxies();
     }
 
+    /// Zeros that were there before anybody came.
+    pub fn clear(&mut self, from: u64, bytes: u64) {
+        if reaches(from, bytes, self.region.size()) {
+            self.region.storage.write(from, &vec![0; bytes as usize]);
+        }
+    }
+
     /// Ordinary stores of the lanes.
     #[inline(always)]
     fn stored(&self, mask: u32, addresses: &[u64; LANES], width: u64) {
@@ -105,7 +112,7 @@ impl Shared {
         }
         if access.is_watched() {
             self.watch(Verb::Load, access, addresses, width)?;
-            self.after_strong_read(access, access.strength, addresses);
+            self.after_strong_read(Verb::Load, access, access.strength, addresses, width);
         }
         Ok(())
     }
@@ -163,7 +170,7 @@ impl Shared {
         // SAFETY: this region's reach, with this mask and width.
         let old = unsafe { self.region.update::<T, true>(reach, mask, addresses, f) };
         if access.is_watched() {
-            self.after_strong_read(access, strength, addresses);
+            self.after_strong_read(Verb::Update, access, strength, addresses, width);
         }
         Ok(old)
     }
@@ -375,10 +382,22 @@ impl Shared {
         }
     }
 
-    fn after_strong_read(&self, access: &mut Access, strength: Strength, addresses: &[u64; LANES]) {
-        let (mask, first) = (access.mask, access.first_thread as usize);
-        let Some(order) = access.order.as_deref_mut() else { return };
+    fn after_strong_read(
+        &mut self,
+        verb: Verb,
+        access: &mut Access,
+        strength: Strength,
+        addresses: &[u64; LANES],
+        width: u64,
+    ) {
         if strength != Strength::Weak {
+            observe(verb, access, addresses, width, |visit, want| {
+                if let Some(page) = self.pages.get_mut((want.address / PAGE) as usize) {
+                    page.observe(visit, want, want.address % PAGE);
+                }
+            });
+            let (mask, first) = (access.mask, access.first_thread as usize);
+            let Some(order) = access.order.as_deref_mut() else { return };
             lanes(mask).for_each(|l| order.find_shared(addresses[l], first + l, strength));
         }
     }

@@ -1,5 +1,5 @@
-//! `ex2 lg2 sin cos tanh`: errors within what the PTX manual states (the bound stands in each test), special values as
-//! in its tables. The exact values come from the host's double precision.
+//! `ex2 lg2 sin cos tanh`: errors within what the PTX manual states (PTX ISA 9.7.3.18 to .22; the bound stands in each
+//! test), special values as in its tables. The exact values come from the host's double precision.
 
 use crate::float::NAN;
 use crate::lanes::{one, run};
@@ -36,7 +36,12 @@ fn specials(name: &str, cases: &[(u64, u64)]) {
     }
 }
 
-/// A relative error of 2^-22.5 over the full range.
+/// How many single-precision steps lie between a result and the correctly rounded one.
+fn steps(d: u64, exact: f64) -> u64 {
+    d.abs_diff(bits(exact as f32))
+}
+
+/// At most 2 ulp from the correctly rounded result, over the full range; in fact one.
 #[test]
 fn powers_of_two() {
     let mut values = between(-126.0, 128.0, 40_000);
@@ -44,10 +49,7 @@ fn powers_of_two() {
     for name in ["ex2.approx.f32", "ex2.approx.ftz.f32"] {
         for (x, d) in values.iter().zip(results(name, &values)) {
             let exact = single(*x).exp2();
-            if exact < f64::from(f32::MAX) {
-                let error = (single(d) / exact - 1.0).abs();
-                assert!(error < 2f64.powf(-22.5), "{name} {x:#x}: {d:#x}, error {error:e}");
-            }
+            assert!(steps(d, exact) <= 1, "{name} {x:#x}: {d:#x}");
         }
         specials(name, &[(INF | SIGN, 0), (SIGN, bits(1.0)), (0, bits(1.0)), (INF, INF)]);
         specials(
@@ -62,8 +64,7 @@ fn powers_of_two() {
     // Subnormal results: to the nearest, or flushed.
     let small = between(-150.0, -126.5, 5_000);
     for (x, d) in small.iter().zip(results("ex2.approx.f32", &small)) {
-        let error = (single(d) - single(*x).exp2()).abs();
-        assert!(error <= 2f64.powi(-149), "{x:#x}: {d:#x}");
+        assert!(steps(d, single(*x).exp2()) <= 1, "{x:#x}: {d:#x}");
     }
     one("ex2.approx.ftz.f32", "f32", "f32", &small, |_| 0);
 }
@@ -94,7 +95,8 @@ fn logarithms() {
     specials("lg2.approx.ftz.f32", &[(1, INF | SIGN), (SIGN | 1, INF | SIGN)]);
 }
 
-/// An absolute error of 2^-20.9 (in the first quadrant; here everywhere).
+/// An absolute error of 2^-20.5 within two turns to either side, of 2^-14.7 within a hundred half ones, none stated
+/// beyond. Here 2^-20.9 everywhere.
 #[test]
 fn sines_and_cosines() {
     let mut values = between(-std::f32::consts::PI, std::f32::consts::PI, 40_000);

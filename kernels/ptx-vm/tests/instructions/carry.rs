@@ -44,15 +44,17 @@ fn check(name: &str, bits: u32, sources: &str, expected: impl Fn(u128, u128, u12
     }
 }
 
+/// A difference is the sum with the complement and 1, or the carry: out comes 1 where nothing was borrowed.
 #[test]
-fn sums_carry_and_differences_borrow() {
+fn sums_and_differences_carry() {
     for bits in [32, 64] {
+        let not = |b: u128| (1 << bits) - 1 - b;
         check("add.cc", bits, "a, b", |a, b, _, _| a + b);
         check("addc", bits, "a, b", |a, b, _, c| a + b + c);
         check("addc.cc", bits, "a, b", |a, b, _, c| a + b + c);
-        check("sub.cc", bits, "a, b", |a, b, _, _| a.wrapping_sub(b));
-        check("subc", bits, "a, b", |a, b, _, c| a.wrapping_sub(b + c));
-        check("subc.cc", bits, "a, b", |a, b, _, c| a.wrapping_sub(b + c));
+        check("sub.cc", bits, "a, b", |a, b, _, _| a + not(b) + 1);
+        check("subc", bits, "a, b", |a, b, _, c| a + not(b) + c);
+        check("subc.cc", bits, "a, b", |a, b, _, c| a + not(b) + c);
     }
 }
 
@@ -122,5 +124,28 @@ fn a_product_of_64_by_64_bits_from_parts_of_32() {
         let y = columns[2][i] | columns[3][i] << 32;
         let product = (0..4).fold(0u128, |p, k| p | u128::from(found[k][i]) << (32 * k));
         assert_eq!(product, u128::from(x) * u128::from(y), "{x:#x} * {y:#x}");
+    }
+}
+
+/// Differences of 128 bits, and the step of a long division as nvcc writes it: the carry of `subc.cc` read by `addc`.
+#[test]
+fn differences_of_128_bits() {
+    let code =
+        "sub.cc.u32 r0, a, e; subc.cc.u32 r1, b, f; subc.cc.u32 r2, c, g; subc.cc.u32 r3, d, h;
+        addc.u32 r4, 0, 0; subc.u32 r5, 0, 0;";
+    let mut random = Random(5);
+    let columns: Vec<Vec<u64>> =
+        (0..8).map(|_| (0..500).map(|_| low(random.number(), 32)).collect()).collect();
+    let inputs = ["a:b32", "b:b32", "c:b32", "d:b32", "e:b32", "f:b32", "g:b32", "h:b32"];
+    let results = ["r0:b32", "r1:b32", "r2:b32", "r3:b32", "r4:b32", "r5:b32"];
+    let found = run(code, &inputs, &columns, &results);
+    let whole = |columns: &[Vec<u64>], i: usize| {
+        (0..4).fold(0u128, |whole, k| whole | u128::from(columns[k][i]) << (32 * k))
+    };
+    for i in 0..500 {
+        let (x, y) = (whole(&columns, i), whole(&columns[4..], i));
+        assert_eq!(whole(&found, i), x.wrapping_sub(y), "{x:#x} - {y:#x}");
+        let borrowed = if x < y { [0, 0xffff_ffff] } else { [1, 0] };
+        assert_eq!([found[4][i], found[5][i]], borrowed, "{x:#x} - {y:#x}");
     }
 }

@@ -221,3 +221,200 @@ fn numbers_for_answers() {
         },
     );
 }
+
+/// A type that is compared: name, register, pairs of numbers, and how they order.
+struct Compared {
+    name: &'static str,
+    register: &'static str,
+    pairs: Vec<[u64; 2]>,
+    order: fn(u64, u64) -> Option<Ordering>,
+    names: Vec<&'static str>,
+    /// What `set` can give: types with their registers and the bits of an answer that holds.
+    results: &'static [(&'static str, &'static str, u64)],
+}
+
+type Results = &'static [(&'static str, &'static str, u64)];
+const NUMBERS: Results = &[
+    ("u32", "b32", 0xffff_ffff),
+    ("s32", "b32", 0xffff_ffff),
+    ("f32", "f32", 0x3f80_0000),
+    ("f16", "b16", 0x3c00),
+    ("bf16", "b16", 0x3f80),
+];
+const OF_F16: Results = &[
+    ("u32", "b32", 0xffff_ffff),
+    ("s32", "b32", 0xffff_ffff),
+    ("u16", "b16", 0xffff),
+    ("s16", "b16", 0xffff),
+    ("f16", "b16", 0x3c00),
+];
+const OF_BF16: Results = &[
+    ("u32", "b32", 0xffff_ffff),
+    ("s32", "b32", 0xffff_ffff),
+    ("u16", "b16", 0xffff),
+    ("s16", "b16", 0xffff),
+    ("bf16", "b16", 0x3f80),
+];
+
+fn compared() -> Vec<Compared> {
+    let integers = |name, register, bits, sign: bool, order| {
+        let pairs = integer_pairs(bits).into_iter().step_by(9).collect();
+        let names = ALL.into_iter().chain(if sign { &[][..] } else { &UNSIGNED }.iter().copied());
+        Compared { name, register, pairs, order, names: names.collect(), results: NUMBERS }
+    };
+    let unsigned = |a: u64, b: u64| Some(a.cmp(&b));
+    let bits = |name, register, width| Compared {
+        names: vec!["eq", "ne"],
+        ..integers(name, register, width, true, unsigned)
+    };
+    let floats = |name, register, (exponent, fraction), order, results| Compared {
+        name,
+        register,
+        pairs: float_pairs(exponent, fraction, 40),
+        order,
+        names: ALL.into_iter().chain(FLOAT).collect(),
+        results,
+    };
+    vec![
+        integers("u16", "b16", 16, false, unsigned),
+        integers("u32", "b32", 32, false, unsigned),
+        integers("u64", "b64", 64, false, unsigned),
+        integers("s16", "b16", 16, true, |a, b| Some((a as i16).cmp(&(b as i16)))),
+        integers("s32", "b32", 32, true, |a, b| Some((a as i32).cmp(&(b as i32)))),
+        integers("s64", "b64", 64, true, |a, b| Some((a as i64).cmp(&(b as i64)))),
+        bits("b16", "b16", 16),
+        bits("b32", "b32", 32),
+        bits("b64", "b64", 64),
+        floats("f32", "f32", (8, 23), |a, b| single(a).partial_cmp(&single(b)), NUMBERS),
+        floats("ftz.f32", "f32", (8, 23), |a, b| flushed(a).partial_cmp(&flushed(b)), NUMBERS),
+        floats(
+            "f64",
+            "f64",
+            (11, 52),
+            |a, b| f64::from_bits(a).partial_cmp(&f64::from_bits(b)),
+            NUMBERS,
+        ),
+        floats("f16", "b16", (5, 10), |a, b| f16(a).partial_cmp(&f16(b)), OF_F16),
+        floats(
+            "ftz.f16",
+            "b16",
+            (5, 10),
+            |a, b| f16_flushed(a).partial_cmp(&f16_flushed(b)),
+            OF_F16,
+        ),
+        floats("bf16", "b16", (8, 7), |a, b| bf16(a).partial_cmp(&bf16(b)), OF_BF16),
+    ]
+}
+
+/// Every comparison of every type, alone and combined with a third predicate each way, as predicates and as numbers.
+#[test]
+fn every_form() {
+    let combine = |name: &str, t: bool, c: bool| match name {
+        ".and" => t && c,
+        ".or" => t || c,
+        ".xor" => t != c,
+        _ => t,
+    };
+    for Compared { name: kind, register, pairs, order, names, results } in compared() {
+        let (ftz, plain) = kind.strip_prefix("ftz.").map_or(("", kind), |kind| (".ftz", kind));
+        for comparison in names {
+            for (combination, third) in
+                [("", ""), (".and", ", c"), (".or", ", !c"), (".xor", ", c")]
+            {
+                let half = matches!(plain, "f16" | "bf16");
+                // One result of halves where there is a third predicate, two of the others.
+                let to = if half { "p" } else { "p|q" };
+                let mut code =
+                    format!("setp.{comparison}{combination}.{kind} {to}, a, b{third};\n");
+                let mut columns = vec!["p:pred".to_owned()];
+                for (i, (result, class, _)) in results.iter().enumerate() {
+                    code += &format!(
+                        "set.{comparison}{combination}{ftz}.{result}.{plain} d{i}, a, b{third};\n"
+                    );
+                    columns.push(format!("d{i}:{class}"));
+                }
+                if !half {
+                    columns.push("q:pred".to_owned());
+                }
+                let rows: Vec<[u64; 3]> =
+                    pairs.iter().flat_map(|[a, b]| [[*a, *b, 0], [*a, *b, 1]]).collect();
+                let inputs: Vec<Vec<u64>> =
+                    (0..3).map(|i| rows.iter().map(|row| row[i]).collect()).collect();
+                let [a, b] = ["a", "b"].map(|r| format!("{r}:{register}"));
+                let names: Vec<&str> = columns.iter().map(String::as_str).collect();
+                let found = run(&code, &[&a, &b, "c:pred"], &inputs, &names);
+                for (i, [a, b, c]) in rows.iter().enumerate() {
+                    let (answer, c) =
+                        (holds(comparison, order(*a, *b)), (*c == 1) != third.contains('!'));
+                    let p = combine(combination, answer, c);
+                    let mut expected = vec![u64::from(p)];
+                    expected.extend(results.iter().map(|(_, _, one)| if p { *one } else { 0 }));
+                    if !half {
+                        expected.push(u64::from(combine(combination, !answer, c)));
+                    }
+                    let found: Vec<u64> = found.iter().map(|column| column[i]).collect();
+                    assert_eq!(
+                        found, expected,
+                        "{comparison}{combination}.{kind} {a:#x}, {b:#x}, {c}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// The same of two halves in a register: `p` is the lower's answer, `q` the upper's, each combined with the third.
+#[test]
+fn every_form_of_pairs() {
+    for (kind, of, exponent, one) in [
+        ("f16x2", f16 as fn(u64) -> f64, 5, 0x3c00),
+        ("ftz.f16x2", f16_flushed, 5, 0x3c00),
+        ("bf16x2", bf16, 8, 0x3f80u64),
+    ] {
+        let (ftz, plain) = kind.strip_prefix("ftz.").map_or(("", kind), |kind| (".ftz", kind));
+        let halves = float_pairs(exponent, 15 - exponent, 40);
+        let rows: Vec<[u64; 3]> = halves
+            .iter()
+            .zip(halves.iter().rev())
+            .enumerate()
+            .map(|(i, (x, y))| [x[0] | y[0] << 16, x[1] | y[1] << 16, i as u64 & 1])
+            .collect();
+        let inputs: Vec<Vec<u64>> =
+            (0..3).map(|i| rows.iter().map(|row| row[i]).collect()).collect();
+        for name in ALL.into_iter().chain(FLOAT) {
+            for combination in ["and", "or", "xor"] {
+                let code = format!(
+                    "setp.{name}.{combination}.{kind} p|q, a, b, c; set.{name}.{combination}{ftz}.{plain}.{plain} d, a, b, c;
+                     set.{name}.{combination}{ftz}.u32.{plain} e, a, b, c; set.{name}{ftz}.s32.{plain} f, a, b;"
+                );
+                let results = ["p:pred", "q:pred", "d:b32", "e:b32", "f:b32"];
+                let found = run(&code, &["a:b32", "b:b32", "c:pred"], &inputs, &results);
+                for (i, [a, b, c]) in rows.iter().enumerate() {
+                    let half = |shift: u32| {
+                        let (x, y) = (of(a >> shift & 0xffff), of(b >> shift & 0xffff));
+                        holds(name, x.partial_cmp(&y))
+                    };
+                    let with = |answer: bool| match combination {
+                        "and" => answer && *c == 1,
+                        "or" => answer || *c == 1,
+                        _ => answer != (*c == 1),
+                    };
+                    let both = |one: u64, [low, high]: [bool; 2]| {
+                        (u64::from(low) * one) | ((u64::from(high) * one) << 16)
+                    };
+                    let plain = [half(0), half(16)];
+                    let combined = plain.map(with);
+                    let expected = [
+                        u64::from(combined[0]),
+                        u64::from(combined[1]),
+                        both(one, combined),
+                        both(0xffff, combined),
+                        both(0xffff, plain),
+                    ];
+                    let found: Vec<u64> = found.iter().map(|column| column[i]).collect();
+                    assert_eq!(found, expected, "{name}.{combination}.{kind} {a:#x}, {b:#x}, {c}");
+                }
+            }
+        }
+    }
+}

@@ -225,9 +225,6 @@ fn floats_to_integers() {
         for (to, bits, sign) in INTEGERS {
             for (rounding, mode) in INTEGRAL {
                 let bfloat = from.name == "bf16";
-                if bfloat && bits == 8 {
-                    continue;
-                }
                 for sat in &["", ".sat"][..if bfloat { 1 } else { 2 }] {
                     let code = format!("cvt.{rounding}{sat}.{to}.{} d, a;", from.name);
                     let register = bits.max(16);

@@ -129,6 +129,10 @@ fn flushed_held_and_clamped() {
             }
             if name == "fma.rn" {
                 check("fma.rn.relu", 3, &plain, &clamped);
+                if kind.name == "f16" {
+                    let flush = |d: u64| clamped(kind.flushed(d));
+                    check("fma.rn.ftz.relu", 3, &plain_flushed, &flush);
+                }
             }
         }
     }
@@ -148,9 +152,13 @@ fn signs() {
     }
     let kind = KINDS[0];
     let triples: Vec<_> = kind.triples(500);
-    for (t, d) in triples.iter().zip(results("abs.ftz", kind, 1, &triples)) {
-        let expected = if kind.format.is_nan(t[0]) { NAN } else { kind.flushed(t[0]) & !SIGN };
-        assert_eq!(d, expected, "{t:x?}");
+    for (name, flip) in [("abs.ftz", false), ("neg.ftz", true)] {
+        for (t, d) in triples.iter().zip(results(name, kind, 1, &triples)) {
+            let flushed = kind.flushed(t[0]);
+            let number = if flip { flushed ^ SIGN } else { flushed & !SIGN };
+            let expected = if kind.format.is_nan(t[0]) { NAN } else { number };
+            assert_eq!(d, expected, "{name} {t:x?}");
+        }
     }
 }
 
@@ -181,7 +189,11 @@ fn smaller_and_larger() {
             check(".xorsign.abs", &|a, b| sign(choose(a & !SIGN, b & !SIGN), a, b));
             check(".NaN.xorsign.abs", &|a, b| sign(with_nan(a & !SIGN, b & !SIGN), a, b));
             if kind.name == "f16" {
-                check(".ftz", &|a, b| choose(kind.flushed(a), kind.flushed(b)));
+                let flush = |x: u64| kind.flushed(x);
+                check(".ftz", &|a, b| choose(flush(a), flush(b)));
+                check(".ftz.NaN", &|a, b| with_nan(flush(a), flush(b)));
+                let magnitude = |x: u64| flush(x) & !SIGN;
+                check(".ftz.xorsign.abs", &|a, b| sign(choose(magnitude(a), magnitude(b)), a, b));
             }
         }
     }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use ptx_vm::shapes::Host;
+
 use crate::bench::Bench;
 
 /// A register with a type: `"a:b32"`; `"p:pred"` is a predicate, 0 or 1.
@@ -58,7 +60,8 @@ fn text(code: &str, inputs: &[Typed<'_>], results: &[Typed<'_>]) -> String {
     text + "ret; }\n"
 }
 
-/// Runs `code` for each row of `values` (a column for each input); the results come back as columns.
+/// Runs `code` for each row of `values` (a column for each input); the results come back as columns. The bodies for
+/// processors without AVX2 give the same bits.
 #[track_caller]
 pub fn run(
     code: &str,
@@ -66,9 +69,22 @@ pub fn run(
     values: &[Vec<u64>],
     results: &[Typed<'_>],
 ) -> Vec<Vec<u64>> {
+    let found = run_on(Host::detect(), code, inputs, values, results);
+    assert_eq!(run_on(Host::Any, code, inputs, values, results), found, "{code}");
+    found
+}
+
+#[track_caller]
+fn run_on(
+    host: Host,
+    code: &str,
+    inputs: &[Typed<'_>],
+    values: &[Vec<u64>],
+    results: &[Typed<'_>],
+) -> Vec<Vec<u64>> {
     let count = values.first().map_or(1, Vec::len);
     assert!(values.len() == inputs.len() && values.iter().all(|column| column.len() == count));
-    let bench = Bench::new(&text(code, inputs, results));
+    let bench = Bench::new_on(host, &text(code, inputs, results));
     let words = |x: &u64| [*x as u32, (*x >> 32) as u32];
     let from: Vec<u32> = values.iter().flatten().flat_map(words).collect();
     let from = bench.words(if from.is_empty() { &[0] } else { &from });

@@ -36,6 +36,10 @@ mod half;
 mod integer;
 /// `and or xor not cnot lop3`
 mod logic;
+/// Modifiers against the plain instruction.
+mod modifiers;
+/// `mov`: packing and unpacking.
+mod moves;
 /// `mul mad mul24 mad24 dp4a dp2a`
 mod product;
 /// `div rcp sqrt rsqrt` of floats.
@@ -48,3 +52,5 @@ mod select;
 mod shift;
 /// Nanoseconds of an instruction; run on demand.
 mod speed;
+/// `vabsdiff2 vabsdiff4`
+mod video;

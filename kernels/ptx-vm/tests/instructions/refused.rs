@@ -219,7 +219,6 @@ fn conversions() {
         "cvt.sat.s64.s32 w, r",
         "cvt.sat.u32.u32 r, s",
         "cvt.rn.bf16.u8 h, i",
-        "cvt.rni.s8.bf16 h, i",
         "cvt.rni.sat.s32.bf16 r, h",
         "cvt.sat.f32.bf16 f, h",
         "cvt.rn.sat.relu.f16.f32 h, f",

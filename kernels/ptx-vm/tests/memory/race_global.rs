@@ -154,6 +154,110 @@ fn without_a_fence_or_with_one_too_narrow_it_may_not() {
     assert_eq!(last_block(Some(Scope::Block), Scope::Device).unwrap_err().rule, Rule::Race);
 }
 
+/// All blocks count by `atom`, without a fence; block 3 is the last.
+fn counted() -> (Launch, u64) {
+    let mut launch = Launch::new(6);
+    let counter = launch.base + 4096;
+    for block in [0, 1, 2, 4, 5, 3] {
+        launch.ticket(block, counter, Strength::Weak, Scope::Device);
+    }
+    (launch, counter)
+}
+
+#[test]
+fn who_has_seen_all_tickets_may_set_the_counter_back() {
+    let word = |at| [at; LANES];
+    let (mut launch, counter) = counted();
+    launch.read(3, 0, 1, word(counter)).unwrap();
+    launch.write(3, 0, 1, word(counter)).unwrap();
+    // And so may its block, behind a barrier.
+    let (mut launch, counter) = counted();
+    broken(launch.write(3, 1, 1, word(counter)), Rule::Race, 0, counter);
+    let (mut launch, counter) = counted();
+    launch.orders[3].barrier_block();
+    launch.write(3, 1, 1, word(counter)).unwrap();
+    // Who came before the last has not seen all.
+    let (mut launch, counter) = counted();
+    broken(launch.write(5, 0, 1, word(counter)), Rule::Race, 0, counter);
+    let (mut launch, counter) = counted();
+    launch.ticket(0, counter, Strength::Weak, Scope::Device);
+    let message = broken(launch.write(3, 0, 1, word(counter)), Rule::Race, 0, counter);
+    assert!(message.contains("after atomic operation by block 0 thread 0"), "{message}");
+}
+
+#[test]
+fn seeing_is_a_strong_read_of_that_word() {
+    let word = |at| [at; LANES];
+    // A poll sees them too; so does a poll of another lane, or of another word, not.
+    let poll = |launch: &mut Launch, block, mask, at: u64| {
+        let (access, view) = launch.access(block, 0, mask);
+        let mut poll = Access { strength: Strength::Relaxed, ..access };
+        view.load::<u32, 1>(&mut poll, &word(at)).unwrap();
+    };
+    let (mut launch, counter) = counted();
+    poll(&mut launch, 5, 1, counter);
+    launch.read(5, 0, 1, word(counter)).unwrap();
+    poll(&mut launch, 2, 6, counter);
+    launch.read(2, 0, 6, word(counter)).unwrap();
+    broken(launch.read(2, 0, 1, word(counter)), Rule::Race, 0, counter);
+    let (mut launch, counter) = counted();
+    launch.ticket(0, counter + 4, Strength::Weak, Scope::Device);
+    poll(&mut launch, 5, 1, counter + 4);
+    broken(launch.read(5, 0, 1, word(counter)), Rule::Race, 0, counter);
+    // `red` adds and sees nothing.
+    let (mut launch, counter) = counted();
+    let (access, view) = launch.access(5, 0, 1);
+    let mut blind = Access { blind: true, ..access };
+    view.atomic(&mut blind, &word(counter), |_, old: u32| old + 1).unwrap();
+    broken(launch.write(5, 0, 1, word(counter)), Rule::Race, 0, counter);
+}
+
+#[test]
+fn what_a_store_has_covered_up_is_not_seen() {
+    let word = |at| [at; LANES];
+    let run = |with_read: bool| {
+        let (mut launch, counter) = counted();
+        if with_read {
+            launch.ticket(4, counter, Strength::Weak, Scope::Device);
+        }
+        let (access, view) = launch.access(4, 0, 1);
+        let mut relaxed = Access { strength: Strength::Relaxed, ..access };
+        view.store(&mut relaxed, &word(counter), &ZEROS).unwrap();
+        launch.ticket(5, counter, Strength::Weak, Scope::Device);
+        launch.write(5, 0, 1, word(counter))
+    };
+    run(true).unwrap();
+    assert_eq!(run(false).unwrap_err().rule, Rule::Race);
+}
+
+#[test]
+fn what_was_seen_is_not_what_came_before_it() {
+    // The counter is in order, the sums before it are not: no fence.
+    let mut launch = Launch::new(2);
+    let (sum, counter) = (launch.base, launch.base + 4096);
+    launch.write(0, 0, 1, [sum; LANES]).unwrap();
+    launch.ticket(0, counter, Strength::Weak, Scope::Device);
+    launch.ticket(1, counter, Strength::Weak, Scope::Device);
+    launch.write(1, 0, 1, [counter; LANES]).unwrap();
+    broken(launch.read(1, 0, 1, [sum; LANES]), Rule::Race, 0, sum);
+}
+
+#[test]
+fn of_many_readers_each_has_seen() {
+    let mut launch = Launch::new(1500);
+    let counter = launch.base + 4096;
+    launch.ticket(0, counter, Strength::Weak, Scope::Device);
+    for block in 1..1500 {
+        let (access, view) = launch.access(block, 0, 1);
+        let mut poll = Access { strength: Strength::Relaxed, ..access };
+        view.load::<u32, 1>(&mut poll, &[counter; LANES]).unwrap();
+    }
+    (1..1500).for_each(|block| launch.read(block, 0, 1, [counter; LANES]).unwrap());
+    // As bytes too.
+    let (mut access, view) = launch.access(7, 0, 1);
+    view.load::<u8, 1>(&mut access, &[counter + 1; LANES]).unwrap();
+}
+
 #[test]
 fn only_what_came_before_the_fence_is_handed_on() {
     let mut launch = Launch::new(2);

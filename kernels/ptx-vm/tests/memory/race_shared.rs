@@ -37,6 +37,13 @@ impl Block {
         let (mut access, shared) = self.access(warp, mask);
         shared.atomic(&mut access, &addresses, |_, old: u32| old + 1).map(drop)
     }
+
+    /// `red`: nobody sees what was there before.
+    fn reduce(&mut self, warp: u32, mask: u32, addresses: [u64; LANES]) -> Checked<()> {
+        let (access, shared) = self.access(warp, mask);
+        let mut access = Access { blind: true, ..access };
+        shared.atomic(&mut access, &addresses, |_, old: u32| old + 1).map(drop)
+    }
 }
 
 fn row() -> [u64; LANES] {
@@ -183,7 +190,7 @@ fn atomics_race_only_with_what_is_none() {
 #[test]
 fn an_atomic_of_one_warp_does_not_hide_that_of_another() {
     let mut block = Block::new();
-    (0..3).for_each(|warp| block.add(warp, 1, [0; LANES]).unwrap());
+    (0..3).for_each(|warp| block.reduce(warp, 1, [0; LANES]).unwrap());
     // Warps 1, 2 and 3 meet; warp 0 is missing.
     block.order.barrier(&[0, !0, !0, !0]);
     let message = broken(block.read(3, 1, [0; LANES]), Rule::Race, 0, 0);
@@ -285,4 +292,22 @@ fn the_detector_is_off_without_the_check_or_the_order() {
     let mut order = Order::new(0, 32);
     let mut access = Access { order: Some(&mut order), ..warp() };
     shared.store(&mut access, &[0; LANES], &[[1u32; LANES]]).unwrap();
+}
+
+#[test]
+fn the_warp_that_counts_last_may_set_the_counter_back() {
+    let word = [64; LANES];
+    let mut block = Block::new();
+    (0..4).for_each(|warp| block.add(warp, 1, word).unwrap());
+    block.write(3, 1, word).unwrap();
+    let mut block = Block::new();
+    (0..4).for_each(|warp| block.add(warp, 1, word).unwrap());
+    broken(block.write(2, 1, word), Rule::Race, 0, 64);
+    // Of lanes that count together the last has seen the others.
+    let mut block = Block::new();
+    (0..2).for_each(|warp| block.add(warp, 0xff, word).unwrap());
+    block.write(1, 0x80, word).unwrap();
+    let mut block = Block::new();
+    (0..2).for_each(|warp| block.add(warp, 0xff, word).unwrap());
+    broken(block.write(1, 0x40, word), Rule::Race, 6, 64);
 }

@@ -369,4 +369,9 @@ fn atomics_that_do_not_exist() {
     let space = "atomics are for global and shared memory";
     assert_eq!(refused("atom.local.add.u32 %r9, [%rd1], 1;"), space);
     assert_eq!(refused("red.global.add.u32 %r9, [%rd1], 1;"), "expected 2 operands, found 3");
+    let nothing = "red gives nothing back that could be acquired";
+    assert_eq!(refused("red.acq_rel.gpu.global.add.u32 [%rd1], 1;"), nothing);
+    assert_eq!(refused("ld.release.gpu.global.u32 %r1, [%rd1];"), "loads acquire, stores release");
+    assert_eq!(refused("st.acquire.gpu.global.u32 [%rd1], 1;"), "loads acquire, stores release");
+    assert_eq!(refused("st.acq_rel.gpu.global.u32 [%rd1], 1;"), "loads acquire, stores release");
 }

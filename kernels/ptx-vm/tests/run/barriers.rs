@@ -98,3 +98,49 @@ fn barriers_of_a_block_that_ends_inside_a_warp() {
     let statements = "setp.ne.u32 %p1, %r1, 3; bar.red.popc.u32 %r9, 0, %p1; barrier.sync 1; bar.sync 2, 64; st.global.u32 [%rd4], %r9;";
     assert_eq!(results("", statements, (1, 40), &[0]), [39; 40]);
 }
+
+/// The names `bar` and `barrier`, with `.cta`, with `.aligned`, with registers and constants.
+#[test]
+fn every_form() {
+    let names = ["bar", "bar.cta", "barrier", "barrier.cta"];
+    for name in names {
+        for aligned in
+            ["", ".aligned"].into_iter().filter(|a| a.is_empty() || name.starts_with("barrier"))
+        {
+            for operands in ["1", "1, 128", "%r20", "%r20, %r21", "%r20, 128"] {
+                turned(
+                    &format!(
+                        "mov.u32 %r20, 4; mov.u32 %r21, 128; {name}.sync{aligned} {operands};"
+                    ),
+                    128,
+                    128,
+                );
+            }
+            // The upper warps only arrive, at a barrier that the lower ones wait at; a second one turns the words round.
+            turned(
+                &format!(
+                    "mov.u32 %r20, 3; mov.u32 %r21, 128; setp.lt.u32 %p1, %r1, 64; @%p1 bra WAIT; {name}.arrive{aligned} %r20, %r21; bra END;
+                    WAIT: {name}.sync{aligned} 3, 128; END: {name}.sync{aligned} 0;"
+                ),
+                128,
+                128,
+            );
+            for (operands, barrier) in [("1", ""), ("%r20", ""), ("2, 96", ""), ("%r20, %r21", "!")]
+            {
+                let statements = format!(
+                    "mov.u32 %r20, 5; mov.u32 %r21, 96; setp.lt.u32 %p1, %r1, 37;
+                    {name}.red.popc{aligned}.u32 %r9, {operands}, {barrier}%p1; {name}.red.and{aligned}.pred %p2, {operands}, {barrier}%p1;
+                    {name}.red.or{aligned}.pred %p3, {operands}, {barrier}%p1;
+                    selp.u32 %r11, 1000, 0, %p2; selp.u32 %r12, 2000, 0, %p3; add.u32 %r9, %r9, %r11; add.u32 %r9, %r9, %r12;
+                    st.global.u32 [%rd4], %r9;"
+                );
+                let count = if barrier.is_empty() { 37 } else { 59 };
+                assert_eq!(
+                    results("", &statements, (1, 96), &[0]),
+                    [2000 + count; 96],
+                    "{statements}"
+                );
+            }
+        }
+    }
+}

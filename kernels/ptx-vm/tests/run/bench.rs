@@ -11,6 +11,7 @@ use ptx_vm::memory::Memory;
 use ptx_vm::module;
 use ptx_vm::profile::Profile;
 use ptx_vm::program::Program;
+use ptx_vm::shapes::Host;
 use ptx_vm::target::Target;
 
 const HEADER: &str = ".version 8.0\n.target sm_90a\n.address_size 64\n";
@@ -59,8 +60,19 @@ impl Bench {
 
     #[track_caller]
     fn whole(text: String) -> Self {
+        Self::on(Host::detect(), text)
+    }
+
+    /// Loads `text` behind a header, with the bodies that a kind of processor runs.
+    #[track_caller]
+    pub fn new_on(host: Host, text: &str) -> Self {
+        Self::on(host, format!("{HEADER}{text}"))
+    }
+
+    #[track_caller]
+    fn on(host: Host, text: String) -> Self {
         let memory = Memory::default();
-        let program = module::load(&text, &memory).unwrap_or_else(|e| panic!("{e}"));
+        let program = module::load_for(&text, &memory, host).unwrap_or_else(|e| panic!("{e}"));
         let options = Options { threads: 1, races: true, ..Options::default() };
         Self { memory, text, program, options }
     }
@@ -171,24 +183,29 @@ impl Bench {
 }
 
 /// What each thread leaves in its word of `a`, which starts as 7777; `b` holds the words given. The same with one host
-/// thread and two, and in the random orders of twenty seeds.
+/// thread and two, in the random orders of twenty seeds, and with the bodies for any processor.
 #[track_caller]
 pub fn results(module: &str, statements: &str, (grid, block): (u32, u32), b: &[u32]) -> Vec<u32> {
-    let mut bench = Bench::kernel(module, statements);
+    let text = format!("{module}\n{}", kernel(statements));
     let mut last: Option<Vec<u32>> = None;
+    let mut run = |bench: &Bench, what: &str| {
+        let count = (grid * block) as usize;
+        let arguments = [bench.words(&vec![7777; count]), bench.words(b)];
+        bench.pass(grid, block, &arguments);
+        let words = bench.read(arguments[0], count);
+        if let Some(last) = &last {
+            assert_eq!(&words, last, "{what}");
+        }
+        last = Some(words);
+        arguments.iter().for_each(|address| bench.memory.free(*address).expect("allocated"));
+    };
+    run(&Bench::new_on(Host::Any, &text), "on any host");
+    let mut bench = Bench::new(&text);
     for seed in std::iter::once(None).chain((1..=20).map(Some)) {
         for threads in [1, 2] {
             bench.options.threads = threads;
             bench.options.adversarial = seed;
-            let count = (grid * block) as usize;
-            let arguments = [bench.words(&vec![7777; count]), bench.words(b)];
-            bench.pass(grid, block, &arguments);
-            let words = bench.read(arguments[0], count);
-            if let Some(last) = &last {
-                assert_eq!(&words, last, "seed {seed:?}, {threads} host threads");
-            }
-            last = Some(words);
-            arguments.iter().for_each(|address| bench.memory.free(*address).expect("allocated"));
+            run(&bench, &format!("seed {seed:?}, {threads} host threads"));
         }
     }
     last.unwrap_or_default()

@@ -182,3 +182,67 @@ fn a_leader_is_elected() {
     });
     assert_eq!(results("", statements, (1, THREADS), &[0]), expected.collect::<Vec<_>>());
 }
+
+/// Tiles of eight lanes, each with the mask of its own lanes in a register, as cooperative groups have them.
+#[test]
+fn tiles_with_their_own_masks() {
+    let words = values();
+    let tile = "and.b32 %r10, %r1, 24; mov.u32 %r11, 255; shl.b32 %r11, %r11, %r10; ld.global.u32 %r9, [%rd5];";
+    let in_tile = |t: u32| words[t as usize / 8 * 8..][..8].iter().copied();
+    let own = |t: u32| 0xff << (t % 32 / 8 * 8);
+    let check = |exchange: &str, expected: &dyn Fn(u32) -> u32| {
+        let statements =
+            format!("{tile} {exchange} bar.warp.sync %r11; st.global.u32 [%rd4], %r9;");
+        let found = results("", &statements, (1, THREADS), &words);
+        assert_eq!(found, (0..THREADS).map(expected).collect::<Vec<_>>(), "{exchange}");
+    };
+    check("shfl.sync.bfly.b32 %r9, %r9, 3, 31, %r11;", &|t| words[(t ^ 3) as usize]);
+    check("redux.sync.max.u32 %r9, %r9, %r11;", &|t| in_tile(t).max().unwrap_or(0));
+    check("elect.sync %r9|%p1, %r11;", &|t| t % 32 / 8 * 8);
+    let even = "and.b32 %r12, %r9, 1; setp.eq.u32 %p1, %r12, 0;";
+    let evens = |t: u32| {
+        let bits = (t % 32 / 8 * 8..).zip(in_tile(t)).filter(|(_, x)| x % 2 == 0);
+        bits.fold(0u32, |bits, (i, _)| bits | 1 << i)
+    };
+    check(&format!("{even} vote.sync.ballot.b32 %r9, %p1, %r11;"), &evens);
+    check(&format!("{even} vote.sync.all.pred %p2, %p1, %r11; selp.u32 %r9, 1, 0, %p2;"), &|t| {
+        u32::from(evens(t) == own(t))
+    });
+    check("and.b32 %r12, %r1, 8; match.any.sync.b32 %r9, %r12, %r11;", &own);
+    check("and.b32 %r12, %r1, 8; match.all.sync.b32 %r9|%p1, %r12, %r11;", &own);
+    // Tiles of a branch, and those of the other, each in its own loop.
+    let branches = "setp.lt.u32 %p1, %r10, 16; mov.u32 %r12, 0; @%p1 bra LOW;
+        HIGH: shfl.sync.down.b32 %r13, %r9, 1, 0x1807, %r11; add.u32 %r9, %r9, %r13; add.u32 %r12, %r12, 1;
+        setp.lt.u32 %p2, %r12, %r10; @%p2 bra HIGH; bra END;
+        LOW: shfl.sync.up.b32 %r9, %r9, 1, 0x1800, %r11; END:";
+    let mut sums: Vec<u32> = words.clone();
+    for t in (0..THREADS as usize).step_by(8) {
+        let tile = &mut sums[t..t + 8];
+        match t % 32 {
+            0 | 8 => tile.rotate_right(1),
+            rounds => (0..rounds).for_each(|_| {
+                let next: Vec<u32> = tile.iter().skip(1).copied().chain([tile[7]]).collect();
+                tile.iter_mut().zip(next).for_each(|(x, y)| *x = x.wrapping_add(y));
+            }),
+        }
+        if t % 32 < 16 {
+            sums[t] = words[t];
+        }
+    }
+    check(branches, &|t| sums[t as usize]);
+}
+
+/// A tile that is complete goes on, though another waits for what only that one brings about.
+#[test]
+fn a_tile_does_not_wait_for_another() {
+    let statements =
+        ".shared .b32 flag; mov.u32 %r9, 0; st.volatile.shared.u32 [flag], %r9; bar.sync 0;
+        and.b32 %r10, %r1, 16; mov.u32 %r11, 0xffff; shl.b32 %r11, %r11, %r10;
+        setp.ne.u32 %p1, %r1, 20; @%p1 bra MEET;
+        WAIT: ld.volatile.shared.u32 %r9, [flag]; setp.eq.u32 %p2, %r9, 0; @%p2 bra WAIT;
+        MEET: vote.sync.ballot.b32 %r12, 1, %r11;
+        setp.eq.u32 %p3, %r1, 3; @%p3 st.volatile.shared.u32 [flag], 1;
+        st.global.u32 [%rd4], %r12;";
+    let expected: Vec<u32> = (0..32).map(|t| if t < 16 { 0xffff } else { 0xffff_0000 }).collect();
+    assert_eq!(results("", statements, (1, 32), &[0]), expected);
+}

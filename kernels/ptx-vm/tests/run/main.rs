@@ -8,16 +8,22 @@ mod barriers;
 mod bench;
 /// Device functions, printing, assertions.
 mod calls;
+/// The barrier of a cluster, and addresses in it.
+mod clusters;
 /// Branches, loops, switches: lanes part and meet.
 mod divergence;
 /// Shuffles, votes and what else lanes tell each other.
 mod exchange;
+/// Every form of loads, stores and atomic operations.
+mod forms;
 /// Launches beyond limits, kernels without end, traps.
 mod limits;
 /// Addresses that are wrong: bounds, alignment, freed, unwritten, read-only memory.
 mod memory_faults;
 /// Kernels as nvcc writes them.
 mod nvcc;
+/// Cache policies, which change nothing.
+mod policies;
 /// Accesses that nothing orders.
 mod races;
 /// Special registers.

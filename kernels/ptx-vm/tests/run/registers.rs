@@ -84,6 +84,33 @@ fn sizes_and_counts() {
     assert_eq!(read("%cluster_nctarank", [2, 1, 1], [1; 3], 0), [1; 2]);
 }
 
+/// There is one grid, no graph, and no cluster that anybody asked for.
+#[test]
+fn what_is_always_the_same() {
+    let statements = "mov.u64 %rd6, %gridid; mov.u64 %rd7, %current_graph_exec; mov.u32 %r9, %gridid; or.b64 %rd6, %rd6, %rd7;
+        mov.pred %p1, %is_explicit_cluster; selp.u32 %r10, 1, 0, %p1; cvt.u32.u64 %r11, %rd6;
+        or.b32 %r9, %r9, %r10; or.b32 %r9, %r9, %r11; st.global.u32 [%rd4], %r9;";
+    assert_eq!(crate::bench::results("", statements, (2, 32), &[0]), [0; 64]);
+    assert_eq!(read("%aggr_smem_size", [1; 3], [2, 1, 1], 4096), [4096; 2]);
+}
+
+/// What the system keeps of shared memory (cooperative groups have their scratch there) is nobody's variable.
+#[test]
+fn reserved_shared_memory() {
+    let statements = ".shared .align 4 .b8 mine[64]; mov.u32 %r9, %reserved_smem_offset_1; mov.u32 %r10, mine;
+        st.shared.u32 [%r9+1020], %r1; ld.shared.u32 %r11, [%r9+1020]; sub.u32 %r12, %r9, %r10; add.u32 %r13, %r12, 1023;
+        setp.lt.u32 %p1, %r12, 64; setp.lt.u32 %p2, %r13, 1023; or.pred %p1, %p1, %p2; selp.u32 %r9, 1000, %r11, %p1; st.global.u32 [%rd4], %r9;";
+    assert_eq!(crate::bench::results("", statements, (3, 1), &[0]), [0; 3]);
+    // It is zero when a block starts, whatever the block before left there.
+    let statements = "mov.u32 %r9, %reserved_smem_offset_begin; ld.shared.u32 %r10, [%r9]; ld.shared.u32 %r11, [%r9+1020];
+        add.u32 %r12, %r1, 5; st.shared.u32 [%r9], %r12; st.shared.u32 [%r9+1020], %r12; or.b32 %r10, %r10, %r11; st.global.u32 [%rd4], %r10;";
+    assert_eq!(crate::bench::results("", statements, (3, 1), &[0]), [0; 3]);
+    let beyond = "mov.u32 %r9, %reserved_smem_offset_1;\nst.shared.u32 [%r9+1024], %r1;\n";
+    let bench = crate::bench::Bench::kernel("", beyond);
+    let fault = bench.fault(1, 1, &[0, 0]);
+    assert_eq!(fault.rule, ptx_vm::error::Rule::OutOfBounds);
+}
+
 /// Clocks never go back, and go on.
 #[test]
 fn clocks() {

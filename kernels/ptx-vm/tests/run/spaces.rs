@@ -1,5 +1,6 @@
 //! State spaces: vectors of every width in each, generic addresses, constants, local and dynamic shared memory.
 
+use ptx_vm::error::Rule;
 use ptx_vm::launch::Dimensions;
 
 use crate::bench::{Bench, kernel, results};
@@ -203,4 +204,38 @@ fn local_memory() {
         and.b32 %r12, %r1, 7; mad.wide.u32 %rd7, %r12, 4, %rd6; ld.local.u32 %r9, [%rd7]; st.global.u32 [%rd4], %r9;";
     let expected = (0..3 * 96).map(|t| t % 96 % 8 * t + 3);
     assert_eq!(results("", statements, (3, 96), &[0]), expected.collect::<Vec<_>>());
+}
+
+/// Registers of 128 bits through every space, whole and in halves, and the alignment they need.
+#[test]
+fn registers_of_128_bits() {
+    let statements = ".reg .b128 q, w, v; .shared .align 16 .b8 s[512]; .local .align 16 .b8 l[16];
+        mul.lo.u32 %r10, %r1, 16; cvt.u64.u32 %rd6, %r10; add.u64 %rd7, %rd2, %rd6;
+        mov.u32 %r11, s; add.u32 %r11, %r11, %r10;
+        ld.global.b128 q, [%rd7]; st.shared.b128 [%r11], q; ld.shared.b128 w, [%r11];
+        st.local.b128 [l], w; ld.local.b128 w, [l];
+        mov.b128 {%rd8, %rd9}, w; mov.b128 {%rd8, %rd9}, w; add.u64 %rd9, %rd9, 1;
+        mov.b128 v, {%rd9, %rd8}; mov.b128 w, v; mov.b128 {%rd10, %rd11}, w;
+        xor.b64 %rd10, %rd10, %rd11; cvt.u32.u64 %r12, %rd10; shr.u64 %rd10, %rd10, 32; cvt.u32.u64 %r13, %rd10;
+        mad.lo.u32 %r12, %r13, 3, %r12; st.global.u32 [%rd4], %r12;";
+    let b: Vec<u32> = (0..128u32).map(|i| i.wrapping_mul(0x9e37_79b9)).collect();
+    let expected = |t: usize| {
+        let half = |i: usize| u64::from(b[4 * t + i]) | u64::from(b[4 * t + i + 1]) << 32;
+        let mixed = half(0) ^ half(2).wrapping_add(1);
+        ((mixed >> 32) as u32).wrapping_mul(3).wrapping_add(mixed as u32)
+    };
+    assert_eq!(results("", statements, (1, 32), &b), (0..32).map(expected).collect::<Vec<_>>());
+    let bench = Bench::kernel("", ".reg .b128 q;\nld.global.b128 q, [%rd2+8];\n");
+    let fault = bench.fault(1, 1, &[0, bench.words(&[0; 16])]);
+    bench.assert_at(&fault, Rule::Misaligned, "ld.global.b128", (0, 0));
+    for (statement, why) in [
+        (".reg .b128 q; mov.b128 {%r1, %r2}, q;", "does not fit a register"),
+        (".reg .b128 q; mov.b128 {%rd1, %rd2, %rd3}, q;", "a B128 of 3 parts"),
+        (".reg .b128 q; ld.global.b128 %rd1, [%rd2];", "does not fit a register"),
+        (".reg .b128 q; ld.global.v2.b128 {q, q}, [%rd2];", "at most 16 bytes"),
+        (".reg .b128 q; mov.b64 %rd1, q;", "expected a register for B64"),
+    ] {
+        let error = crate::bench::refused(&crate::bench::kernel(statement));
+        assert!(error.message.contains(why), "{statement}: {error}");
+    }
 }

@@ -205,6 +205,40 @@ fn shuffles_from_lanes_that_take_no_part() {
 }
 
 #[test]
+fn masks_that_lanes_do_not_agree_on() {
+    for exchange in [
+        "shfl.sync.idx.b32 %r9, %r1, %r1, 31, %r11;",
+        "vote.sync.any.pred %p2, 1, %r11;",
+        "match.any.sync.b32 %r9, %r1, %r11;",
+        "redux.sync.add.u32 %r9, %r1, %r11;",
+        "bar.warp.sync %r11;",
+    ] {
+        // Lanes 0 to 7 name themselves, or lane 8 too, which has another mask.
+        let masks = |low: u32| {
+            format!(
+                "setp.lt.u32 %p1, %r1, 8; selp.b32 %r11, {low:#x}, 0xffffff00, %p1;\n{exchange}\n"
+            )
+        };
+        let differs = "member mask 0xffffff00 in lane 8, 0x000001ff in lane 0";
+        breaks(&masks(0x1ff), 32, Rule::InactiveLane, exchange, 8, differs);
+        passes(&masks(0xff), 32);
+    }
+    // A lane reads from one that is here, but of another tile.
+    let tiles =
+        "setp.lt.u32 %p1, %r1, 8; selp.b32 %r11, 0xff, 0xffffff00, %p1; xor.b32 %r12, %r1, 8;";
+    let shuffle = |from: &str| format!("{tiles}\nshfl.sync.idx.b32 %r9, %r1, {from}, 31, %r11;\n");
+    breaks(
+        &shuffle("%r12"),
+        32,
+        Rule::InactiveLane,
+        "shfl",
+        0,
+        "shfl reads lane 8, which is not active",
+    );
+    passes(&shuffle("%r1"), 32);
+}
+
+#[test]
 fn lanes_that_wait_for_each_other_in_different_places() {
     let branches = |low: &str, high: &str| {
         format!(

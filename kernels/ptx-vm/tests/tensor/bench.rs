@@ -7,6 +7,7 @@ use ptx_vm::module;
 use ptx_vm::profile::Profile;
 use ptx_vm::program::Program;
 use ptx_vm::random::Random;
+use ptx_vm::shapes::Host;
 use ptx_vm::target::Target;
 
 /// What every text starts with: `%lane` is the thread, `%rd0` the first argument and `%rd1` that plus four bytes a
@@ -39,9 +40,15 @@ impl Bench {
     /// The kernel with this body. Races are watched.
     #[track_caller]
     pub fn new(body: &str) -> Self {
+        Self::new_on(Host::detect(), body)
+    }
+
+    /// The same with the bodies that a kind of processor runs.
+    #[track_caller]
+    pub fn new_on(host: Host, body: &str) -> Self {
         let text = format!("{HEAD}{body}\nret;\n}}");
         let memory = Memory::default();
-        let program = module::load(&text, &memory).unwrap_or_else(|e| panic!("{e}"));
+        let program = module::load_for(&text, &memory, host).unwrap_or_else(|e| panic!("{e}"));
         let options = Options { threads: 1, races: true, ..Options::default() };
         Self { memory, program, options }
     }

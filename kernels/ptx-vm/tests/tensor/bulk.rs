@@ -32,6 +32,25 @@ fn bytes_arrive_with_the_phase() {
     }
 }
 
+/// The destination as `.shared::cta`, a policy for the cache, a number of bytes in a register, and what only fetches.
+#[test]
+fn other_forms_of_the_copy() {
+    let input = random(&mut Random::new(44), 128);
+    for form in [
+        COPY.replace("shared::cluster", "shared::cta"),
+        COPY.replace("512, [%r100]", "%r5, [%r100]")
+            .replace("@%p15 cp", "mov.u32 %r5, 512; @%p15 cp"),
+        COPY.replace("tx::bytes", "tx::bytes.L2::cache_hint")
+            .replace("[%r100];", "[%r100], %rd20;"),
+        format!("cp.async.bulk.prefetch.L2.global [%rd0], 512; {COPY}"),
+    ] {
+        let bench = Bench::new(&format!("mov.u64 %rd20, 0; {INIT}{EXPECT}{form}{WAIT}{READ}"));
+        let out = bench.unset(128);
+        bench.passes(128, [bench.words(&input), out, 0]);
+        assert_eq!(bench.read(out, 128), input, "{form}");
+    }
+}
+
 #[test]
 fn a_wait_too_few_is_found() {
     let input = random(&mut Random::new(42), 128);
@@ -162,9 +181,17 @@ fn stores_need_a_proxy_fence_before_the_copy() {
 fn reductions_add_to_what_is_there() {
     for (operation, expected) in [
         ("add.u32", |i: u32| (i + 7).wrapping_add(i ^ 77)),
+        ("add.s32", |i: u32| (i + 7).wrapping_add(i ^ 77)),
+        ("min.u32", |i: u32| (i + 7).min(i ^ 77)),
+        ("min.s32", |i: u32| (i + 7).min(i ^ 77)),
+        ("max.u32", |i: u32| (i + 7).max(i ^ 77)),
         ("max.s32", |i: u32| (i + 7).max(i ^ 77)),
+        ("inc.u32", |i: u32| if i ^ 77 >= i + 7 { 0 } else { (i ^ 77) + 1 }),
+        ("dec.u32", |i: u32| if i ^ 77 == 0 || i ^ 77 > i + 7 { i + 7 } else { (i ^ 77) - 1 }),
+        ("and.b32", |i: u32| (i + 7) & (i ^ 77)),
+        ("or.b32", |i: u32| (i + 7) | (i ^ 77)),
         ("xor.b32", |i: u32| (i + 7) ^ (i ^ 77)),
-    ] as [(&str, fn(u32) -> u32); 3]
+    ] as [(&str, fn(u32) -> u32); 11]
     {
         for seed in [None, Some(3)] {
             let reduce = OUT.replace(
@@ -182,19 +209,49 @@ fn reductions_add_to_what_is_there() {
             );
         }
     }
-    // Halves: 1.5 + 2 = 3.5 in both.
-    for (kind, one, two, sum) in
-        [("f16", 0x3e00u32, 0x4000u32, 0x4300u32), ("bf16", 0x3fc0, 0x4000, 0x4060)]
-    {
+    // Numbers of 64 bits, and floats: every word pair gets the same.
+    let wide = |x: u64| [x as u32, (x >> 32) as u32];
+    for (operation, new, old, result) in [
+        ("add.u64", 0xffff_ffff, 1, 1 << 32),
+        ("add.s64", u64::MAX, 5, 4),
+        ("min.u64", 1 << 40, 7, 7),
+        ("min.s64", u64::MAX, 7, u64::MAX),
+        ("max.u64", u64::MAX, 7, u64::MAX),
+        ("max.s64", u64::MAX, 7, 7),
+        ("and.b64", 0xf0f0 << 40, 0xff << 44, 0xf0f0 << 40 & 0xff << 44),
+        ("or.b64", 1 << 63, 1, 1 << 63 | 1),
+        ("xor.b64", 3 << 40, 1 << 40, 2 << 40),
+        ("add.f64", 1.5f64.to_bits(), 2f64.to_bits(), 3.5f64.to_bits()),
+        ("add.f32", 0x3fc0_0000_3fc0_0000, 0x4000_0000_4000_0000, 0x4060_0000_4060_0000),
+    ] {
+        let [low, high] = wide(new);
+        let text = format!(
+            "mov.u32 %r101, tile; mov.u32 %r1, {low}; mov.u32 %r2, {high}; mad.lo.u32 %r0, %lane, 8, %r101; st.shared.v2.u32 [%r0], {{%r1, %r2}}; setp.eq.u32 %p15, %lane, 0; {FENCE}
+            @%p15 cp.reduce.async.bulk.global.shared::cta.bulk_group.{operation} [%rd0], [%r101], 256; {COMMIT}{DONE}"
+        );
+        let bench = Bench::new(&text);
+        let out = bench.words(&wide(old).repeat(32));
+        bench.passes(32, [out, 0, 0]);
+        assert_eq!(bench.read(out, 64), wide(result).repeat(32), "{operation}");
+    }
+    // Halves: 1.5 and 2 in both.
+    for (operation, one, two, result) in [
+        ("add.noftz.f16", 0x3e00u32, 0x4000u32, 0x4300u32),
+        ("add.noftz.bf16", 0x3fc0, 0x4000, 0x4060),
+        ("min.f16", 0x3e00, 0x4000, 0x3e00),
+        ("max.f16", 0x3e00, 0xc000, 0x3e00),
+        ("min.bf16", 0x3fc0, 0xc000, 0xc000),
+        ("max.bf16", 0x3fc0, 0x4000, 0x4000),
+    ] {
         let text = format!(
             "mov.u32 %r101, tile; mov.u32 %r1, {}; mad.lo.u32 %r0, %lane, 4, %r101; st.shared.u32 [%r0], %r1; setp.eq.u32 %p15, %lane, 0; {FENCE}
-            @%p15 cp.reduce.async.bulk.global.shared::cta.bulk_group.add.noftz.{kind} [%rd0], [%r101], 128; {COMMIT}{DONE}",
+            @%p15 cp.reduce.async.bulk.global.shared::cta.bulk_group.{operation} [%rd0], [%r101], 128; {COMMIT}{DONE}",
             one << 16 | one
         );
         let bench = Bench::new(&text);
         let out = bench.words(&[two << 16 | two; 32]);
         bench.passes(32, [out, 0, 0]);
-        assert_eq!(bench.read(out, 32), vec![sum << 16 | sum; 32], "{kind}");
+        assert_eq!(bench.read(out, 32), vec![result << 16 | result; 32], "{operation}");
     }
 }
 

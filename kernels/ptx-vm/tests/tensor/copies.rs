@@ -28,6 +28,12 @@ fn every_width_copies_its_bytes() {
         "cp.async.cg.shared.global [%r0], [%rd10], 16;",
         "cp.async.ca.shared.global.L2::128B [%r0], [%rd10], 16;",
         "cp.async.cg.shared::cta.global.L2::256B [%r0], [%rd10], 16, 16;",
+        "cp.async.ca.shared::cta.global.L2::64B [%r0], [%rd10], 16;",
+        "cp.async.ca.shared.global.L2::256B [%r0], [%rd10], 16;",
+        "cp.async.cg.shared.global.L2::64B [%r0], [%rd10], 16;",
+        "mov.u64 %rd20, 0; cp.async.cg.shared.global.L2::cache_hint [%r0], [%rd10], 16, %rd20;",
+        "mov.u64 %rd20, 0; cp.async.cg.shared::cta.global.L2::cache_hint.L2::128B [%r0], [%rd10], 16, 16, %rd20;",
+        "mov.u64 %rd20, 0; setp.ne.u32 %p1, %r0, %r0; cp.async.ca.shared.global.L2::cache_hint [%r0], [%rd10], 16, %p1, %rd20;",
         "cp.async.ca.shared.global [%r0], [%rd10], 8; cp.async.ca.shared.global [%r0 + 8], [%rd10 + 8], 8;",
         "cp.async.ca.shared.global [%r0], [%rd10], 4; cp.async.ca.shared.global [%r0 + 4], [%rd10 + 4], 4;
          cp.async.ca.shared.global [%r0 + 8], [%rd10 + 8], 8;",

@@ -14,9 +14,13 @@ mod matrix;
 mod mbarrier;
 /// `mma.sync`.
 mod mma;
+/// `mma.sync` of doubles.
+mod mma_double;
 /// A whole product on Hopper.
 mod pipeline;
 /// Boxes of tensors.
 mod tiles;
 /// `wgmma`.
 mod wgmma;
+/// `wmma`.
+mod wmma;

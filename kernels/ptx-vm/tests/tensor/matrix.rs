@@ -17,17 +17,25 @@ fn element(words: &[u32], row: usize, column: usize) -> u32 {
     words[4 * row + column / 2] >> (16 * (column % 2)) & 0xffff
 }
 
+/// How an address in shared memory may be given; `%rd12` is `%r0` as a generic one.
+const SPACES: [(&str, &str); 3] =
+    [(".shared", "[%r0]"), (".shared::cta", "[%r0]"), ("", "[%rd12]")];
+const GENERIC: &str = "cvt.u64.u32 %rd12, %r0; cvta.shared.u64 %rd12, %rd12;";
+
 #[test]
 fn lanes_get_pairs_of_rows_or_columns() {
     let input = random(&mut Random::new(1), 128);
     for count in [1usize, 2, 4] {
-        for trans in ["", ".trans"] {
+        for (trans, space, address) in ["", ".trans"]
+            .into_iter()
+            .flat_map(|t| SPACES.map(|(space, address)| (t, space, address)))
+        {
             let list = ["%r10", "%r11", "%r12", "%r13"][..count].join(", ");
             let stores: String = (0..count)
                 .map(|i| format!("st.global.u32 [%rd3 + {}], %r1{i};", 128 * i))
                 .collect();
             let body = format!(
-                "{} ldmatrix.sync.aligned.m8n8.x{count}{trans}.shared.b16 {{{list}}}, [%r0]; {stores}",
+                "{} {GENERIC} ldmatrix.sync.aligned.m8n8.x{count}{trans}{space}.b16 {{{list}}}, {address}; {stores}",
                 fill(16)
             );
             let bench = Bench::new(&body);
@@ -50,12 +58,16 @@ fn lanes_get_pairs_of_rows_or_columns() {
 #[test]
 fn stored_matrices_are_those_loaded() {
     let input = random(&mut Random::new(2), 128);
-    for (count, trans) in [(1, ""), (2, ""), (4, ""), (1, ".trans"), (2, ".trans"), (4, ".trans")] {
+    let counts = [(1, ""), (2, ""), (4, ""), (1, ".trans"), (2, ".trans"), (4, ".trans")];
+    for ((count, trans), (space, address)) in
+        counts.into_iter().flat_map(|form| SPACES.map(|space| (form, space)))
+    {
+        let address = address.replace(']', " + 4096]");
         let list = ["%r10", "%r11", "%r12", "%r13"][..count].join(", ");
         // Through registers and back into other rows; then read word by word.
         let body = format!(
-            "{} ldmatrix.sync.aligned.m8n8.x{count}{trans}.shared.b16 {{{list}}}, [%r0];
-            stmatrix.sync.aligned.m8n8.x{count}{trans}.shared::cta.b16 [%r0 + 4096], {{{list}}};
+            "{} {GENERIC} ldmatrix.sync.aligned.m8n8.x{count}{trans}.shared.b16 {{{list}}}, [%r0];
+            stmatrix.sync.aligned.m8n8.x{count}{trans}{space}.b16 {address}, {{{list}}};
             bar.sync 0; setp.lt.u32 %p1, %lane, {}; @!%p1 bra DONE;
             mul.wide.u32 %rd11, %lane, 16; add.u64 %rd11, %rd2, %rd11;
             ld.shared.v4.u32 {{%r1, %r2, %r3, %r4}}, [%r0 + 4096]; st.global.v4.u32 [%rd11], {{%r1, %r2, %r3, %r4}};

@@ -46,6 +46,117 @@ fn a_phase_ends_with_its_last_arrival() {
     assert!(fault.message.contains("waits for 1 of 65 arrivals"), "{fault}");
 }
 
+/// Arrivals and waits under all their names, at the address in shared memory and as a generic one.
+#[test]
+fn every_form_of_arrivals_and_waits() {
+    let places = [(".shared", "[%r100]"), (".shared::cta", "[%r100]"), ("", "[%rd30]")];
+    let mut arrivals = Vec::new();
+    for strength in ["", ".release.cta", ".release.cluster"] {
+        for (space, at) in places {
+            for end in ["", ".expect_tx"] {
+                let bytes = if end.is_empty() { "" } else { ", 0" };
+                let finish = format!("mbarrier.arrive{end}{strength}{space}.b64");
+                arrivals.push(format!("{finish} %rd10, {at}{bytes};"));
+                // Of threads that leave for good.
+                arrivals.push(format!(
+                    "{} %rd10, {at}{bytes};",
+                    finish.replace("arrive", "arrive_drop")
+                ));
+            }
+            arrivals.push(format!("mbarrier.arrive{strength}{space}.b64 %rd10, {at}, 1;"));
+        }
+        arrivals.push(format!(
+            "mbarrier.arrive{strength}.shared::cluster.b64 _, [%r100]; mov.u64 %rd10, 0;"
+        ));
+        arrivals.push(format!(
+            "mbarrier.arrive.expect_tx{strength}.shared::cluster.b64 _, [%r100], 0; mov.u64 %rd10, 0;"
+        ));
+    }
+    let mut waits = Vec::new();
+    for strength in ["", ".acquire.cta", ".acquire.cluster"] {
+        for (space, at) in places {
+            for name in ["test_wait", "try_wait"] {
+                let suspended = if name == "try_wait" { &["", ", 100"][..] } else { &[""] };
+                for limit in suspended {
+                    waits.push(format!(
+                        "mbarrier.{name}{strength}{space}.b64 %p14, {at}, %rd10{limit};"
+                    ));
+                    waits.push(format!(
+                        "mbarrier.{name}.parity{strength}{space}.b64 %p14, {at}, 0{limit};"
+                    ));
+                }
+            }
+        }
+    }
+    let body = |arrive: &str, wait: &str| {
+        format!(
+            "{} cvt.u64.u32 %rd30, %r100; cvta.shared.u64 %rd30, %rd30;
+            mov.u32 %r0, tile; mad.lo.u32 %r1, %lane, 4, %r0; st.shared.u32 [%r1], %lane;
+            {arrive} W: {wait} @!%p14 bra W;
+            xor.b32 %r2, %lane, 33; mad.lo.u32 %r2, %r2, 4, %r0; ld.shared.u32 %r3, [%r2]; st.global.u32 [%rd1], %r3;",
+            init(64)
+        )
+    };
+    // A state that was not given back (`_`) cannot be waited for: those go with a parity.
+    let by_parity = |arrive: &str| {
+        if arrive.contains(" _,") {
+            "mbarrier.try_wait.parity.shared.b64 %p14, [%r100], 0;"
+        } else {
+            &waits[0]
+        }
+    };
+    let mut texts: Vec<String> =
+        arrivals.iter().map(|arrive| body(arrive, by_parity(arrive))).collect();
+    texts.extend(waits.iter().map(|wait| body(&arrivals[0], wait)));
+    for text in texts {
+        for seed in [None, Some(5)] {
+            let mut bench = Bench::new(&text);
+            bench.options.adversarial = seed;
+            let out = bench.unset(64);
+            bench.passes(64, [out, 0, 0]);
+            assert_eq!(
+                bench.read(out, 64),
+                (0..64).map(|i| i ^ 33).collect::<Vec<u32>>(),
+                "{text}"
+            );
+        }
+    }
+    // What is relaxed counts, and hands nothing on.
+    for (arrive, wait) in [
+        ("mbarrier.arrive.relaxed.cta.shared.b64 %rd10, [%r100];", &*waits[0]),
+        ("mbarrier.arrive.expect_tx.relaxed.cluster.shared.b64 %rd10, [%r100], 0;", &waits[0]),
+        (&arrivals[0], "mbarrier.test_wait.relaxed.cta.shared.b64 %p14, [%r100], %rd10;"),
+        (&arrivals[0], "mbarrier.try_wait.parity.relaxed.cluster.shared.b64 %p14, [%r100], 0;"),
+    ] {
+        let mut bench = Bench::new(&body(arrive, wait));
+        bench.breaks(64, [bench.unset(64), 0, 0], Rule::Race);
+        bench.options.races = false;
+        bench.passes(64, [bench.unset(64), 0, 0]);
+    }
+}
+
+/// Bytes announced and brought, under all names.
+#[test]
+fn every_form_of_byte_counts() {
+    for strength in ["", ".relaxed.cta", ".relaxed.cluster"] {
+        for (space, at) in [(".shared", "[%r100]"), (".shared::cta", "[%r100]"), ("", "[%rd30]")] {
+            let text = format!(
+                "{} cvt.u64.u32 %rd30, %r100; cvta.shared.u64 %rd30, %rd30;
+                mbarrier.expect_tx{strength}{space}.b64 {at}, 24; mbarrier.arrive{space}.b64 _, {at};
+                mbarrier.test_wait.parity.shared.b64 %p1, [%r100], 0; selp.u32 %r1, 1, 0, %p1; st.global.u32 [%rd1], %r1;
+                mbarrier.complete_tx{strength}{space}.b64 {at}, 24;
+                mbarrier.test_wait.parity.shared.b64 %p1, [%r100], 0; selp.u32 %r1, 1, 0, %p1; st.global.u32 [%rd1+4], %r1;
+                mbarrier.inval{space}.b64 {at}; mbarrier.init{space}.b64 {at}, 3;",
+                init(1)
+            );
+            let bench = Bench::new(&text);
+            let out = bench.unset(2);
+            bench.passes(1, [out, 0, 0]);
+            assert_eq!(bench.read(out, 2), [0, 1], "{strength}{space}");
+        }
+    }
+}
+
 #[test]
 fn states_and_counts() {
     let body = format!(
@@ -151,6 +262,20 @@ fn copies_arrive_at_it() {
             wait("0", "W")
         )
     };
+    for arrive in [
+        "cp.async.mbarrier.arrive.noinc.shared.b64 [%r100];",
+        "cp.async.mbarrier.arrive.noinc.b64 [%rd30];",
+    ] {
+        let named = "cp.async.mbarrier.arrive.noinc.shared::cta.b64 [%r100];";
+        let text = body(".noinc", 32).replace(
+            named,
+            &format!("cvt.u64.u32 %rd30, %r100; cvta.shared.u64 %rd30, %rd30; {arrive}"),
+        );
+        let bench = Bench::new(&text);
+        let (input, out) = (random(&mut Random::new(30), 128), bench.unset(128));
+        bench.passes(64, [bench.words(&input), out, 0]);
+        assert_eq!(bench.read(out, 128), input, "{arrive}");
+    }
     let input = random(&mut Random::new(31), 128);
     for (noinc, count) in [(".noinc", 32), ("", 32)] {
         for seed in [None, Some(1), Some(2), Some(3), Some(4)] {

@@ -3,6 +3,7 @@
 use crate::bench::{Bench, refused};
 use ptx_vm::error::Rule;
 use ptx_vm::random::Random;
+use ptx_vm::shapes::Host;
 
 /// A shape as the manual gives it: element `i` of a lane's fragment to row and column, `g` and `t` being the lane's
 /// group and its place in it.
@@ -114,15 +115,20 @@ fn product(
 ) -> Vec<u32> {
     let (left, right) = (shape.depth * 16 / 32 / shape.packed, shape.depth * 8 / 32 / shape.packed);
     let sums = 4 / sum_packed;
-    let bench = Bench::new(&text(instruction, left, right, sums));
+    let text = text(instruction, left, right, sums);
     let mut input = lay(left, shape.packed, shape.left, a);
     input.extend(lay(right, shape.packed, shape.right, b));
     let accumulators = lay(sums, sum_packed, accumulator, c);
-    let out = bench.unset(32 * sums);
-    let profile = bench.passes(32, [bench.words(&input), bench.words(&accumulators), out]);
-    let operations = profile.tensor_operations.iter().sum::<u64>();
-    assert_eq!(operations, 2 * 16 * 8 * shape.depth as u64, "{}", shape.name);
-    bench.read(out, 32 * sums)
+    let [found, portable] = [Host::detect(), Host::Any].map(|host| {
+        let bench = Bench::new_on(host, &text);
+        let out = bench.unset(32 * sums);
+        let profile = bench.passes(32, [bench.words(&input), bench.words(&accumulators), out]);
+        let operations = profile.tensor_operations.iter().sum::<u64>();
+        assert_eq!(operations, 2 * 16 * 8 * shape.depth as u64, "{}", shape.name);
+        bench.read(out, 32 * sums)
+    });
+    assert_eq!(found, portable, "{}", shape.name);
+    found
 }
 
 /// Small integers, different at every place.
@@ -210,6 +216,15 @@ fn bytes_are_signed_or_not() {
                 let products = (0..shape.depth)
                     .map(|k| value(left, byte(row, k)) * value(right, byte(k, column)));
                 c(row, column).wrapping_add(products.sum::<i32>() as u32)
+            });
+            // Held at both ends of the range.
+            let c = |row: usize, _: usize| [i32::MAX - 9, i32::MIN + 9, 5][row % 3] as u32;
+            let text = format!("mma.sync.aligned.{name}.row.col.satfinite.s32.{left}.{right}.s32");
+            let found = product(&text, shape, 1, [&bits, &bits, &c]);
+            compare(shape, &found, 1, |row, column| {
+                let products = (0..shape.depth)
+                    .map(|k| value(left, byte(row, k)) * value(right, byte(k, column)));
+                (c(row, column) as i32).saturating_add(products.sum::<i32>()) as u32
             });
         }
     }
@@ -322,7 +337,7 @@ fn a_parted_warp_is_reported() {
 #[test]
 fn unknown_shapes_do_not_load() {
     for text in [
-        "mma.sync.aligned.m8n8k4.row.col.f64.f64.f64.f64 {%rd10, %rd11}, {%rd12}, {%rd13}, {%rd10, %rd11};",
+        "mma.sync.aligned.m8n8k8.row.col.f64.f64.f64.f64 {%rd10, %rd11}, {%rd12}, {%rd13}, {%rd10, %rd11};",
         "mma.sync.aligned.m16n8k16.row.row.f32.bf16.bf16.f32 {%f0, %f1, %f2, %f3}, {%r0, %r1, %r2, %r3}, {%r4, %r5}, {%f0, %f1, %f2, %f3};",
         "mma.sync.aligned.m16n8k16.row.col.f32.bf16.f16.f32 {%f0, %f1, %f2, %f3}, {%r0, %r1, %r2, %r3}, {%r4, %r5}, {%f0, %f1, %f2, %f3};",
         "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%f0, %f1, %f2, %f3}, {%r0, %r1, %r2}, {%r4, %r5}, {%f0, %f1, %f2, %f3};",

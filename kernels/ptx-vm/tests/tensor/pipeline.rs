@@ -129,6 +129,32 @@ fn no_part_of_its_synchronisation_can_go() {
     }
 }
 
+/// One thread gives a stage back for its warpgroup, as CUTLASS does: the products of the other warps are over too.
+#[test]
+fn one_thread_may_give_a_stage_back() {
+    let wait = "wgmma.wait_group.sync.aligned 0;";
+    let arrive = "mbarrier.arrive.shared::cta.b64 _, [%r4 + 16];";
+    let one = TEXT
+        .replace("[%r101 + 16], 128;", "[%r101 + 16], 1;")
+        .replace("[%r101 + 24], 128;", "[%r101 + 24], 1;")
+        .replace(arrive, &format!("@%p15 {arrive}"));
+    assert_eq!(outcome(&one, None, true), Ok(true));
+    for seed in 0..40 {
+        assert_eq!(outcome(&one, Some(seed), seed % 4 == 0), Ok(true), "seed {seed}");
+    }
+    // Before its wait it may not, and one group too few is no wait.
+    let early = one
+        .replace(wait, "")
+        .replace(&format!("@%p15 {arrive}"), &format!("@%p15 {arrive} {wait}"));
+    let short = one.replace(wait, "wgmma.wait_group.sync.aligned 1;");
+    for text in [early, short] {
+        assert!((0..8).any(|seed| outcome(&text, Some(seed), false) != Ok(true)), "{text}");
+    }
+    // A warp that never comes to the product keeps the others waiting.
+    let absent = one.replace("CONSUME:", "setp.ge.u32 %p5, %lane, 96; @%p5 bra END; CONSUME:");
+    assert_eq!(outcome(&absent, None, false), Err(Rule::Deadlock));
+}
+
 #[test]
 fn a_store_into_the_stage_needs_a_proxy_fence() {
     // The consumers change a word of A that has arrived, then multiply.

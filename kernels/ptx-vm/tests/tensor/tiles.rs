@@ -113,8 +113,31 @@ fn exchanged(swizzle: Swizzle, offset: usize) -> usize {
 }
 
 fn loads(map: TensorMap, at: &[i32]) {
+    let said = "shared::cluster.global.tile.mbarrier::complete_tx::bytes [%r101], [%rd0, {";
+    for form in [
+        said.to_owned(),
+        said.replace(".tile", ""),
+        said.replace("cluster", "cta"),
+        said.replace("cluster", "cta").replace(".tile", ""),
+    ] {
+        let text = load_text(map.rank, map.box_bytes()).replace(said, &form);
+        loads_by(&text, map, at);
+    }
+    let hinted =
+        load_text(map.rank, map.box_bytes()).replace("tx::bytes [", "tx::bytes.L2::cache_hint [");
+    let fetched = format!(
+        "mov.u64 %rd20, 0; cp.async.bulk.prefetch.tensor.{}d.L2.global.tile [%rd0, {{{}}}]; {}",
+        map.rank,
+        coordinates(map.rank),
+        hinted.replace("}], [%r100];", "}], [%r100], %rd20;")
+    );
+    loads_by(&fetched, map, at);
+}
+
+/// The same by one text.
+fn loads_by(text: &str, map: TensorMap, at: &[i32]) {
     let element = map.element.bytes() as usize;
-    let bench = Bench::new(&load_text(map.rank, map.box_bytes())).adversarial(5);
+    let bench = Bench::new(text).adversarial(5);
     let tensor: Vec<u8> = (0..size(&map)).map(byte).collect();
     let address = bench.words(&words(&tensor));
     let arguments = at.iter().map(|c| *c as u32).collect::<Vec<u32>>();
@@ -229,11 +252,11 @@ fn boxes_go_out_as_far_as_the_tensor_reaches() {
             vec![6, 1, 2, -1, 2],
         ),
     ] {
-        for seed in [None, Some(9)] {
+        for (seed, tile) in [(None, ".tile"), (Some(9), ".tile"), (None, "")] {
             let text = store_text(
                 map.rank,
                 map.box_bytes(),
-                &format!("cp.async.bulk.tensor.{}d.global.shared::cta.tile.bulk_group", map.rank),
+                &format!("cp.async.bulk.tensor.{}d.global.shared::cta{tile}.bulk_group", map.rank),
             );
             let mut bench = Bench::new(&text);
             bench.options.adversarial = seed;
@@ -252,18 +275,50 @@ fn boxes_go_out_as_far_as_the_tensor_reaches() {
 }
 
 #[test]
-fn boxes_are_added() {
-    let map = map(ElementType::U32, &[24, 10], &[8, 4], Swizzle::None);
-    let text =
-        store_text(2, 128, "cp.reduce.async.bulk.tensor.2d.global.shared::cta.add.tile.bulk_group");
-    let bench = Bench::new(&text);
-    let mut expected = vec![5; 240];
-    let address = bench.words(&expected);
-    bench.passes(32, [bench.words(&encoded(map, address)), bench.words(&[20, 8]), 0]);
-    each(&map, &[20, 8], |index, offset| {
-        if let Some(offset) = offset {
-            expected[offset / 4] += index as u32 + 7;
+fn boxes_are_combined_with_what_is_there() {
+    use ElementType::{S32, U32};
+    for (operation, element, combine) in [
+        ("add", U32, (|old, new| old + new) as fn(u32, u32) -> u32),
+        ("min", U32, u32::min),
+        ("max", U32, u32::max),
+        ("min", S32, |old, new| (old as i32).min(new as i32) as u32),
+        ("max", S32, |old, new| (old as i32).max(new as i32) as u32),
+        ("inc", U32, |old, new| if old >= new { 0 } else { old + 1 }),
+        ("dec", U32, |old, new| if old == 0 || old > new { new } else { old - 1 }),
+        ("and", U32, |old, new| old & new),
+        ("or", S32, |old, new| old | new),
+        ("xor", U32, |old, new| old ^ new),
+    ] {
+        // As many dimensions as there are, with `.tile` said or not.
+        for (rank, tile) in (1..=5).flat_map(|rank| [(rank, ".tile"), (rank, "")]) {
+            let (dimensions, boxes) = ([24, 5, 2, 2, 2], [8, 4, 2, 1, 2]);
+            let map = map(element, &dimensions[..rank], &boxes[..rank], Swizzle::None);
+            let reduce = format!(
+                "cp.reduce.async.bulk.tensor.{rank}d.global.shared::cta.{operation}{tile}.bulk_group"
+            );
+            let bench = Bench::new(&store_text(rank, map.box_bytes(), &reduce));
+            let count = size(&map) as u32 / 4;
+            let mut expected: Vec<u32> =
+                (0..count).map(|i| if i % 3 == 0 { 0x8000_0001 } else { i % 40 }).collect();
+            let address = bench.words(&expected);
+            let at = [20i32, 3, 1, 1, 0];
+            let arguments = at.map(|c| c as u32);
+            bench.passes(32, [bench.words(&encoded(map, address)), bench.words(&arguments), 0]);
+            each(&map, &at[..rank], |index, offset| {
+                if let Some(offset) = offset {
+                    let word = &mut expected[offset / 4];
+                    *word = combine(*word, index as u32 + 7);
+                }
+            });
+            assert_eq!(bench.read(address, count as usize), expected, "{operation} {rank}{tile}");
         }
-    });
-    assert_eq!(bench.read(address, 240), expected);
+    }
+    // A type without the operation is told when the map is read.
+    let map = map(ElementType::F32, &[24, 10], &[8, 4], Swizzle::None);
+    let xor =
+        store_text(2, 128, "cp.reduce.async.bulk.tensor.2d.global.shared::cta.xor.tile.bulk_group");
+    let bench = Bench::new(&xor);
+    let address = bench.words(&[0; 240]);
+    let arguments = [bench.words(&encoded(map, address)), bench.words(&[0, 0]), 0];
+    bench.breaks(32, arguments, Rule::Asynchronous);
 }

@@ -85,6 +85,13 @@ impl Unary<u16, f32> for FromBf16 {
     }
 }
 
+impl Unary<u16, f32> for Flushed {
+    #[inline(always)]
+    fn of(a: u16) -> f32 {
+        flushed_if(true, from_bf16(a))
+    }
+}
+
 macro_rules! pair {
     ($($name:ident: $f:ident;)*) => {$(
         impl Binary<f32, f32, u32> for $name {
@@ -210,6 +217,7 @@ fn nearest(host: Host, from: Kind, to: Kind, ftz: bool) -> Option<Run> {
         (Some(Format::F32), ..) if is(to, Format::F16) && !ftz => unary::<ToF16, f32, u16>(host),
         (Some(Format::F32), ..) if is(to, Format::BF16) && !ftz => unary::<ToBf16, f32, u16>(host),
         (Some(Format::F16), ..) if single && !ftz => unary::<FromF16, u16, f32>(host),
+        (Some(Format::BF16), ..) if single && ftz => unary::<Flushed, u16, f32>(host),
         (Some(Format::BF16), ..) if single => unary::<FromBf16, u16, f32>(host),
         _ => return None,
     })

@@ -187,7 +187,7 @@ fn paired(from: Kind, to: Kind, rounding: Rounding) -> Result<(), &'static str> 
     let byte = |kind: Kind| kind.float().is_none() && kind.bits == 8;
     let fits = match (to.pair, from.pair) {
         (false, false) => {
-            let bytes = (byte(to) && from.number == BF16) || (byte(from) && to.number == BF16);
+            let bytes = byte(from) && to.number == BF16;
             !bytes && (to.number != TF32 || from.single())
         }
         (true, false) => from.single() && (nearest || rounding == Rounding::Zero),

@@ -104,13 +104,16 @@ fn store(
 ) -> LoadResult<()> {
     let number = match (reduce, operation) {
         (false, []) => 0,
-        (true, [operation]) if rank > 0 && reduction::of_tensor(operation) => 1,
+        (true, [operation]) if rank > 0 => match reduction::of_tensor(operation) {
+            Some(number) => number + 1,
+            None => return Err(site.error(format!("reductions .{operation} are not known"))),
+        },
         (true, [operation, kind]) if rank == 0 => match reduction::find(operation, kind) {
-            Some(number) => number + 2,
+            Some(number) => number + 1,
             None => return Err(site.error(format!("reductions .{operation}.{kind} are not known"))),
         },
         (true, [operation, "noftz", kind]) if rank == 0 => match reduction::find(operation, kind) {
-            Some(number) => number + 2,
+            Some(number) => number + 1,
             None => return Err(site.error(format!("reductions .{operation}.{kind} are not known"))),
         },
         _ => {
@@ -309,8 +312,8 @@ fn reduction_of(
 ) -> Result<Option<Reduction>, String> {
     match (instruction.detail >> REDUCTION_SHIFT, element) {
         (0, _) => Ok(None),
-        (1, Some(element)) => reduction::add_of(element).map(Some),
-        (number, _) => Ok(reduction::by_number(number as usize - 2)),
+        (number, Some(element)) => reduction::on_tensor(number as usize - 1, element).map(Some),
+        (number, None) => Ok(reduction::by_number(number as usize - 1)),
     }
 }
 
@@ -324,6 +327,7 @@ fn write(block: &mut Block, launch: &Launch<'_>, store: &mut BulkStore) -> Check
     let mut row = |at: u64, bytes: &[u8]| {
         let mut access = Access {
             line: origin.map_or(0, |origin| origin.line),
+            blind: true,
             order: block.order.as_mut(),
             counts: block.profile.memory.get_mut(store.pc as usize),
             ..Access::new(1 << lane, store.thread & !31, block.linear as u32)

@@ -194,7 +194,7 @@ pub fn check(turn: &mut Turn<'_>, mask: u32, addresses: &[u64; LANES], how: How)
     let how = How { strength, scope: Scope::Block };
     let found = match strength {
         Strength::Relaxed => turn.load::<u64, 1>(Space::Shared, mask, addresses, how)?[0],
-        _ => turn.atomic::<u64>(Space::Shared, mask, addresses, how, &mut |_, bits| bits)?,
+        _ => turn.atomic::<u64>(Space::Shared, mask, addresses, how, false, &mut |_, bits| bits)?,
     };
     for lane in lanes(mask) {
         let address = addresses[lane];

@@ -5,6 +5,7 @@ use super::fragments::{
     Bf16, F16, Format, Signed, Tf32, Unsigned, half_registers, half_sums, left, multiply,
     registers, right, sums,
 };
+use super::mma_double;
 use crate::decode::{Encoded, Site};
 use crate::error::LoadResult;
 use crate::program::{Family, Instruction, Run};
@@ -29,6 +30,8 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
         }
     }
     let saturate = modifiers.take("satfinite");
+    // Doubles round to nearest, said or not.
+    let nearest = modifiers.take("rn");
     let rest = modifiers.rest().to_vec();
     let [shape, d, a, b, c] = rest[..] else {
         return Err(site.error("expected a shape and the types of D, A, B and C"));
@@ -36,11 +39,19 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     if d != c {
         return Err(site.error(format!("C of type {c} and D of type {d}")));
     }
+    if let ([_, "f64", "f64", "f64", "f64"], Some(shape), false) =
+        (&rest[..], mma_double::shape(shape), saturate)
+    {
+        return mma_double::decode(site, shape);
+    }
+    if nearest {
+        return Err(site.error("unknown modifier .rn"));
+    }
     let product = pick(site.host(), shape, [d, a, b], saturate);
     let Some(Product { depth, counts, run }) = product else {
         return Err(site.error(format!(
             "mma.{shape} of {a} and {b} into {d}{} is not known: m16n8k8 and m16n8k16 of bf16 or f16, m16n8k4 and \
-             m16n8k8 of tf32, m16n8k16 and m16n8k32 of s8 or u8",
+             m16n8k8 of tf32, m16n8k16 and m16n8k32 of s8 or u8, m8n8k4 to m16n8k16 of f64",
             if saturate { " with .satfinite" } else { "" }
         )));
     };

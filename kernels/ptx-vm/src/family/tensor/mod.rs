@@ -18,6 +18,8 @@ mod matrix;
 mod mbarrier;
 /// `mma.sync`.
 mod mma;
+/// `mma.sync` of doubles.
+mod mma_double;
 /// Addresses of instructions that have several.
 pub mod pointer;
 /// Reductions of bulk copies.
@@ -28,6 +30,8 @@ mod setting;
 mod tile;
 /// `wgmma`.
 mod wgmma;
+/// `wmma`.
+mod wmma;
 
 use crate::decode::Site;
 use crate::error::LoadResult;
@@ -40,6 +44,7 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     match site.opcode() {
         "ldmatrix" | "stmatrix" | "movmatrix" => matrix::decode(site),
         "mma" => mma::decode(site),
+        "wmma" => wmma::decode(site),
         "wgmma" => wgmma::decode(site),
         "setmaxnreg" | "griddepcontrol" => setting::decode(site),
         "mbarrier" => mbarrier::decode(site),

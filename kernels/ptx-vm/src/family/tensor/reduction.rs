@@ -1,6 +1,7 @@
 //! What `cp.reduce.async.bulk` does with each element.
 
 use crate::arithmetic::half::{from_bf16, from_f16, to_bf16, to_f16};
+use crate::arithmetic::single::{canonical, larger, smaller};
 use crate::asynchronous::Reduction;
 use crate::error::Checked;
 use crate::memory::{Access, Element, GlobalView};
@@ -10,7 +11,7 @@ use crate::tensor_map::ElementType;
 /// Operation, type, bytes of an element, and the new bits from those in memory and those added.
 type Entry = (&'static str, &'static str, usize, fn(u64, u64) -> u64);
 
-const ALL: [Entry; 24] = [
+const ALL: [Entry; 28] = [
     ("add", "u32", 4, |a, b| u64::from((a as u32).wrapping_add(b as u32))),
     ("add", "s32", 4, |a, b| u64::from((a as u32).wrapping_add(b as u32))),
     ("add", "u64", 8, u64::wrapping_add),
@@ -35,7 +36,21 @@ const ALL: [Entry; 24] = [
     ("xor", "b32", 4, |a, b| a ^ b),
     ("xor", "b64", 8, |a, b| a ^ b),
     ("add", "s64", 8, u64::wrapping_add),
+    ("min", "f16", 2, |a, b| half(a, b, from_f16, to_f16, smaller)),
+    ("max", "f16", 2, |a, b| half(a, b, from_f16, to_f16, larger)),
+    ("min", "bf16", 2, |a, b| half(a, b, from_bf16, to_bf16, smaller)),
+    ("max", "bf16", 2, |a, b| half(a, b, from_bf16, to_bf16, larger)),
 ];
+
+fn half(
+    a: u64,
+    b: u64,
+    widen: fn(u16) -> f32,
+    narrow: fn(f32) -> u16,
+    of: fn(f32, f32) -> f32,
+) -> u64 {
+    u64::from(narrow(canonical(of(widen(a as u16), widen(b as u16)))))
+}
 
 fn single(bits: u64) -> f32 {
     f32::from_bits(bits as u32)
@@ -50,26 +65,37 @@ pub fn by_number(number: usize) -> Option<Reduction> {
     ALL.get(number).map(|entry| Reduction { bytes: entry.2, combine: entry.3 })
 }
 
-/// Whether tensors can be reduced so; their type is in the map.
-pub fn of_tensor(operation: &str) -> bool {
-    operation == "add"
+/// What can be done with a tensor's elements; their type is in the map.
+const OF_TENSORS: [&str; 8] = ["add", "min", "max", "inc", "dec", "and", "or", "xor"];
+
+/// Number of an operation on tensors.
+pub fn of_tensor(operation: &str) -> Option<usize> {
+    OF_TENSORS.iter().position(|known| *known == operation)
 }
 
-/// Addition of a tensor's elements.
+/// An operation on a tensor's elements.
 ///
 /// # Errors
-/// Its type has none.
-pub fn add_of(element: ElementType) -> Result<Reduction, String> {
+/// Their type does not have it.
+pub fn on_tensor(number: usize, element: ElementType) -> Result<Reduction, String> {
+    let operation = OF_TENSORS.get(number).copied().unwrap_or_default();
+    let bits = matches!(operation, "and" | "or" | "xor");
     let kind = match element {
-        ElementType::U32 | ElementType::S32 => "u32",
-        ElementType::U64 | ElementType::S64 => "u64",
+        ElementType::U32 | ElementType::S32 if bits => "b32",
+        ElementType::U64 | ElementType::S64 if bits => "b64",
+        ElementType::U32 => "u32",
+        ElementType::S32 => "s32",
+        ElementType::U64 => "u64",
+        ElementType::S64 => "s64",
         ElementType::F16 => "f16",
         ElementType::Bf16 => "bf16",
         ElementType::F32 | ElementType::F32Ftz => "f32",
         ElementType::F64 => "f64",
         other => return Err(format!("a reduction of elements of type {other:?}")),
     };
-    find("add", kind).and_then(by_number).ok_or_else(|| format!("a reduction of {kind}"))
+    find(operation, kind)
+        .and_then(by_number)
+        .ok_or_else(|| format!("a reduction .{operation} of {kind}"))
 }
 
 impl Reduction {

@@ -1,5 +1,8 @@
 //! `wgmma`: products of a warpgroup with matrices in shared memory. Each of its four warps makes sixteen rows.
 //!
+//! A product is one operation of all four: a wait is over when each of them has begun it, and what it read of shared
+//! memory may be changed after the wait of any (CUTLASS lets one thread of the four warps give a stage back).
+//!
 //! Sums are made when the instruction starts. In the adversarial mode the registers hold NaN until `wait_group`, which
 //! also finds operands and registers that were touched too early.
 
@@ -9,9 +12,10 @@ use super::descriptor::Descriptor;
 use super::fragments::{
     Bf16, F16, Format, Tf32, half_registers, half_sums, left, multiply, registers, sums,
 };
-use crate::asynchronous::{IN_FLIGHT, Product};
+use crate::asynchronous::{IN_FLIGHT, Piece, Product};
 use crate::decode::{Encoded, Modifiers, Site};
 use crate::error::{Checked, LoadResult, Rule, Violation};
+use crate::memory::Point;
 use crate::program::{Family, Instruction, Run};
 use crate::registers::{LANES, Slot};
 use crate::syntax::{Operand, Type};
@@ -354,11 +358,21 @@ fn run_fence(turn: &mut Turn<'_>, _: &Instruction, mask: u32) -> Checked<Flow> {
     Ok(Flow::Next)
 }
 
+/// Where the race detector hands on what a warpgroup's products have read.
+fn group_point(warp: u32) -> Point {
+    Point::Other(u64::from(warp / 4))
+}
+
 fn run_commit(turn: &mut Turn<'_>, _: &Instruction, mask: u32) -> Checked<Flow> {
     if let Some(flow) = whole_warp(turn, mask)? {
         return Ok(flow);
     }
     turn.block.asynchronous.products[turn.warp as usize].commit();
+    if let Some(order) = &mut turn.block.order {
+        // The products read in the name of lane 0.
+        order.release(group_point(turn.warp), turn.warp, 1);
+    }
+    *turn.polled = 0;
     Ok(Flow::Next)
 }
 
@@ -367,6 +381,20 @@ fn run_wait(turn: &mut Turn<'_>, instruction: &Instruction, mask: u32) -> Checke
         return Ok(flow);
     }
     let warp = turn.warp as usize;
+    let products = &turn.block.asynchronous.products;
+    let needed = products[warp].committed().saturating_sub(instruction.number as u32);
+    let group = warp / 4 * 4..(warp / 4 * 4 + 4).min(products.len());
+    if products[group.clone()].iter().any(|other| other.committed() < needed) {
+        return Ok(Flow::PollAgain);
+    }
+    if let Some(order) = &mut turn.block.order {
+        order.acquire(group_point(turn.warp), turn.warp, mask);
+    }
+    for other in group {
+        for (pc, pieces) in turn.block.asynchronous.products[other].take_pieces(needed) {
+            finish_reading(turn, pc, &pieces)?;
+        }
+    }
     let due = turn.block.asynchronous.products[warp].arrive(instruction.number as u32);
     for (index, product) in due.iter().enumerate() {
         arrive(turn, product, &due[index + 1..])?;
@@ -374,28 +402,32 @@ fn run_wait(turn: &mut Turn<'_>, instruction: &Instruction, mask: u32) -> Checke
     Ok(Flow::Next)
 }
 
-/// A product arrives, before those that are due `later`: nothing it read or writes may have been touched.
-fn arrive(turn: &mut Turn<'_>, product: &Product, later: &[Product]) -> Checked<()> {
-    let line = turn.line(product.pc);
-    let changed = |what: &str| {
-        broken(format!(
-            "{what} of the wgmma at PTX line {line} was changed before it was waited for"
-        ))
-    };
-    if product.registers.iter().any(|(slot, words)| turn.registers.row(*slot).0 != *words) {
-        return changed("a register of A");
-    }
+fn changed(turn: &Turn<'_>, pc: u32, what: &str) -> Checked<()> {
+    let line = turn.line(pc);
+    broken(format!("{what} of the wgmma at PTX line {line} was changed before it was waited for"))
+}
+
+/// A product has read its operands: nobody may have changed them.
+fn finish_reading(turn: &mut Turn<'_>, pc: u32, pieces: &[Piece]) -> Checked<()> {
     let access = crate::memory::Access::new(1, turn.first_thread(), turn.block.linear as u32);
-    for (address, before) in &product.pieces {
+    for (address, before) in pieces {
         let mut now = [0; 16];
         let read = turn.block.shared.copy_out(&access, 0, *address, &mut now);
         if read.is_err() || now != *before {
-            return changed(&format!("shared memory at 0x{address:x}, an operand"));
+            return changed(turn, pc, &format!("shared memory at 0x{address:x}, an operand"));
         }
+    }
+    Ok(())
+}
+
+/// A product arrives, before those that are due `later`: no register it read or writes may have been touched.
+fn arrive(turn: &mut Turn<'_>, product: &Product, later: &[Product]) -> Checked<()> {
+    if product.registers.iter().any(|(slot, words)| turn.registers.row(*slot).0 != *words) {
+        return changed(turn, product.pc, "a register of A");
     }
     for (slot, words) in &product.sums {
         if turn.registers.row(*slot).0 != [IN_FLIGHT; LANES] {
-            return changed("a register of D");
+            return changed(turn, product.pc, "a register of D");
         }
         // A later product may be on its way into the same register.
         let products = &mut turn.block.asynchronous.products[turn.warp as usize];

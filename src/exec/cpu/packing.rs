@@ -1,5 +1,4 @@
-//! Where parameters lie, and weights stored the way the CPU's products read them fastest, where
-//! nothing else reads them.
+//! Weights stored the way the CPU's products read them fastest, where nothing else reads them.
 
 use crate::cpu::product::{Matrix, Panels};
 use crate::graph::{Graph, Origin, TensorId};
@@ -58,21 +57,4 @@ pub(super) fn unpack<S: Scalar>(weight: &Shape, packed: &[S]) -> Vec<S> {
 fn matrix(shape: &Shape) -> (usize, usize) {
     let rows = shape.extents()[0];
     (rows, shape.len() / rows.max(1))
-}
-
-/// Where each parameter that has a `len` begins, and how many numbers there are in all.
-pub(super) fn lay_out(
-    graph: &Graph,
-    len: impl Fn(TensorId) -> Option<usize>,
-) -> (Vec<Option<usize>>, usize) {
-    const ALIGNMENT: usize = 16;
-    let mut at = vec![None; graph.tensors().count()];
-    let mut end = 0;
-    for (id, _) in graph.parameters() {
-        if let Some(len) = len(id) {
-            at[id.index()] = Some(end);
-            end += len.next_multiple_of(ALIGNMENT);
-        }
-    }
-    (at, end)
 }

@@ -1,0 +1,8 @@
+// Self-attention, forward and backward (equations: src/op/self_attention/mod.rs).
+//
+// Queries, keys and values are columns of one tensor; what blocks, warps and shared memory do, and limits, say
+// common/attention_kernels.cuh and the headers it includes.
+
+#include "common/attention_kernels.cuh"
+
+ATTENTION_KERNELS(self_attention)
