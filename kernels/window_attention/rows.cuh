@@ -5,20 +5,39 @@
 #include "../common/vector.cuh"
 #include "windows.cuh"
 
-// The number of this lane, as something that the compiler does not know to be the same elsewhere: what a
-// part of a kernel derives from it is worked out again there, and takes no registers of other parts.
+// The numbers of this lane and of this thread, as something that the compiler does not know to be the same
+// elsewhere: what a part of a kernel derives from them is worked out again there, and takes no registers of
+// other parts.
 __device__ inline int of_lane() {
   int lane;
   asm volatile("mov.u32 %0, %%laneid;" : "=r"(lane));
-  return lane;
+  return lane & 31; // for the compiler: not negative
+}
+__device__ inline int of_thread() {
+  int thread;
+  asm volatile("mov.u32 %0, %%tid.x;" : "=r"(thread));
+  return thread & 1023;
 }
 
-// Memory of a block, piece by piece. Sizes are rounded to 16 bytes, in src/op/window_attention/cuda.rs too.
-struct SharedMemory {
-  char *at;
+// A block's shared memory. Rows begin at multiples of their size, so that chunks are permuted by exclusive
+// or.
+extern __shared__ __align__(256) char block_memory[];
 
-  template <typename T> __device__ T *take(int count) {
-    T *const taken = reinterpret_cast<T *>(at);
+// Numbers in a block's shared memory, so many bytes from its beginning.
+template <typename T> struct Shared {
+  unsigned at;
+
+  __device__ T &operator[](int i) const { return reinterpret_cast<T *>(block_memory + at)[i]; }
+  __device__ unsigned address() const { return shared_address(block_memory) + at; }
+};
+
+// Takes a block's shared memory piece by piece. Sizes are rounded to 16 bytes, in
+// src/op/window_attention/cuda.rs too.
+struct Pieces {
+  unsigned at = 0;
+
+  template <typename T> __device__ Shared<T> take(int count) {
+    const Shared<T> taken = {at};
     at += (count * static_cast<int>(sizeof(T)) + 15) / 16 * 16;
     return taken;
   }
@@ -35,73 +54,62 @@ template <typename T, int D> struct Rows {
     const int turn = CHUNKS >= 8 ? row % 8 : row / (8 / CHUNKS) % CHUNKS;
     return row * BYTES + (chunk ^ turn) * 16;
   }
+  // Where ldmatrix finds chunk 2 k + `odd` of row `row` + `lane_row` of the rows at `rows`; `row` is a multiple
+  // of 8. What is the same for all k and rows is worked out once.
+  static __device__ unsigned matrices(unsigned rows, int row, int lane_row, int odd, int k) {
+    return ((rows + chunk(lane_row, odd)) ^ (k * 32)) + row * BYTES;
+  }
   static __device__ int number(int row, int column) {
     return chunk(row, column / CHUNK) + column % CHUNK * static_cast<int>(sizeof(T));
   }
 };
 
-// One head's numbers in a map [B, H, W, stride].
+// One head's numbers in a map [B, H, W, stride], which has its part of each row at several places: q, k and v
+// lie `apart`.
 template <typename T> struct Head {
   T *first; // of the map's first position
-  int stride, numbers;
+  int stride, numbers, apart;
   bool whole; // chunks of 16 bytes can be moved at once
 
-  static __device__ Head of(T *map, const Map &sizes, int parts, int part) {
-    const int channels = sizes.heads * sizes.head_dim;
-    return {map + part * channels + sizes.head() * sizes.head_dim, parts * channels, sizes.head_dim,
+  static __device__ Head of(T *map, const Map &sizes, int parts) {
+    return {map + sizes.head() * sizes.head_dim, parts * sizes.channels(), sizes.head_dim, sizes.channels(),
             aligned<WIDEST<T>>(map, sizes.head_dim)};
   }
-  __device__ T *at(int place, int number) const {
-    return first + static_cast<size_t>(place) * stride + number;
-  }
+  __device__ Head part(int i) const { return {first + i * apart, stride, numbers, apart, whole}; }
+  __device__ T *at(int place) const { return first + static_cast<size_t>(place) * stride; }
 };
 
-// What becomes of a head's numbers in shared memory: rows as `places` says. Padding is zero where `padding`
-// is null.
-template <typename T> struct Wanted {
-  Head<const T> head;
-  const T *padding;
-  char *rows;
-
-  __device__ unsigned address() const { return shared_address(rows); }
-  // Where the numbers of a row from `number` on are, null if they are zeros.
-  __device__ const T *source(int place, int number) const {
-    const T *const other = place == PADDING && padding != nullptr ? padding + number : nullptr;
-    return number >= head.numbers ? nullptr : place >= 0 ? head.at(place, number) : other;
-  }
-};
-
-template <typename T, int D, int N>
-__device__ inline void bring_rows(const Wanted<T> (&from)[N], const int *places, int rows) {
+// Brings PARTS of each row of a rectangle, each to the rows of its own. What is padded has the numbers of
+// `padding`; rows that are nothing become zeros.
+template <typename T, int D, int PARTS>
+__device__ inline void bring_rows(const Head<const T> head, const T *padding, const Rectangle r, int map_width,
+                                  const Shared<T> (&to)[PARTS]) {
   using Place = Rows<T, D>;
-  Wanted<T> wanted[N];
-#pragma unroll
-  for (int n = 0; n < N; ++n) wanted[n] = from[n];
-  bool whole = true;
-#pragma unroll
-  for (int n = 0; n < N; ++n) whole &= wanted[n].head.whole;
-  if (whole) {
+  const int rows = r.key_tiles() * 16;
+  if (head.whole) {
+    const int thread = of_thread(), chunk = thread % Place::CHUNKS;
+    const bool there = chunk * Place::CHUNK < head.numbers;
+    const int number = there ? chunk * Place::CHUNK : 0;
 #pragma unroll 1
-    for (int i = threadIdx.x; i < rows * Place::CHUNKS; i += blockDim.x) {
-      const int row = i / Place::CHUNKS, chunk = i % Place::CHUNKS, place = places[row];
-      const unsigned to = Place::chunk(row, chunk);
+    for (int row = thread / Place::CHUNKS; row < rows; row += blockDim.x / Place::CHUNKS) {
+      const int place = r.place(row, map_width), at = Place::chunk(row, chunk);
+      const T *const from = (place >= 0 ? head.at(place) : padding) + number;
 #pragma unroll
-      for (int n = 0; n < N; ++n) {
-        const T *const source = wanted[n].source(place, chunk * Place::CHUNK);
-        copy_async<16>(wanted[n].address() + to, source == nullptr ? wanted[n].head.first : source,
-                       source != nullptr);
-      }
+      for (int part = 0; part < PARTS; ++part)
+        copy_async<16>(to[part].address() + at, from + part * head.apart, there && place != NOTHING);
     }
     return;
   }
 #pragma unroll 1
-  for (int i = threadIdx.x; i < rows * D; i += blockDim.x) {
-    const int row = i / D, number = i % D, place = places[row];
+  for (int i = of_thread(); i < rows * D; i += blockDim.x) {
+    const int row = i / D, number = i % D, place = r.place(row, map_width);
+    const bool there = number < head.numbers && place != NOTHING;
+    const T *const from = (place >= 0 ? head.at(place) : padding) + number;
 #pragma unroll
-    for (int n = 0; n < N; ++n) {
-      const T *const source = wanted[n].source(place, number);
-      *reinterpret_cast<T *>(wanted[n].rows + Place::number(row, number)) =
-          source == nullptr ? T(0.0f) : *source;
+    for (int part = 0; part < PARTS; ++part) {
+      T value = T(0.0f);
+      if (there) value = from[part * head.apart];
+      to[part][Place::number(row, number) / static_cast<int>(sizeof(T))] = value;
     }
   }
 }
@@ -115,21 +123,20 @@ __device__ inline void store_chunk(void *to, uint4 chunk) {
 
 // Writes those of 16 rows from `row` on that are positions into a map. For one warp.
 template <typename T, int D>
-__device__ inline void put_rows(const char *rows, int row, const Head<T> head, const int *places, int lane) {
+__device__ inline void put_rows(const Shared<T> rows, int row, const Head<T> head, const Shared<int> places, int lane) {
   using Place = Rows<T, D>;
-  constexpr int CHUNK = Place::CHUNK;
+  if (head.whole) {
 #pragma unroll
-  for (int i = lane; i < 16 * Place::CHUNKS; i += WARP) {
-    const int r = row + i / Place::CHUNKS, place = places[r], number = i % Place::CHUNKS * CHUNK;
-    const int count = min(head.numbers - number, CHUNK);
-    if (place < 0 || count <= 0) continue;
-    const char *const from = rows + Place::number(r, number);
-    T *const to = head.at(place, number);
-    if (head.whole) {
-      store_chunk(to, *reinterpret_cast<const uint4 *>(from));
-    } else {
-#pragma unroll 1
-      for (int j = 0; j < count; ++j) to[j] = reinterpret_cast<const T *>(from)[j];
+    for (int i = lane; i < 16 * Place::CHUNKS; i += WARP) {
+      const int r = row + i / Place::CHUNKS, chunk = i % Place::CHUNKS, place = places[r];
+      if (place < 0 || chunk * Place::CHUNK >= head.numbers) continue;
+      store_chunk(head.at(place) + chunk * Place::CHUNK, Shared<uint4>{rows.at + Place::chunk(r, chunk)}[0]);
     }
+    return;
+  }
+#pragma unroll 1
+  for (int i = lane; i < 16 * head.numbers; i += WARP) {
+    const int r = row + i / head.numbers, number = i % head.numbers, place = places[r];
+    if (place >= 0) head.at(place)[number] = Shared<T>{rows.at + Place::number(r, number)}[0];
   }
 }

@@ -43,8 +43,7 @@ template <int D> struct Operand<bf16, D> {
   __device__ void hold(unsigned rows, int row, int lane) {
 #pragma unroll
     for (int k = 0; k < D / 16; ++k)
-      load_matrices<false>(words[k], rows + row * Rows<bf16, D>::BYTES +
-                                         Rows<bf16, D>::chunk(lane % 16, 2 * k + lane / 16));
+      load_matrices<false>(words[k], Rows<bf16, D>::matrices(rows, row, lane % 16, lane / 16, k));
   }
 };
 
@@ -62,8 +61,7 @@ __device__ inline void multiply(Tile (&sums)[N], const Operand<bf16, D> (&first)
 #pragma unroll
   for (int k = 0; k < D / 16; ++k) {
     unsigned b[4];
-    load_matrices<false>(b, second + row * Rows<bf16, D>::BYTES +
-                                Rows<bf16, D>::chunk(lane / 16 * 8 + lane % 8, 2 * k + lane / 8 % 2));
+    load_matrices<false>(b, Rows<bf16, D>::matrices(second, row, lane / 16 * 8 + lane % 8, lane / 8 % 2, k));
 #pragma unroll
     for (int n = 0; n < N; ++n) {
       multiply_add(sums[n][0], first[n].words[k], b[0], b[1]);
@@ -136,8 +134,7 @@ __device__ inline void multiply_rows(float (&sums)[N][D / 8][4], const Factor<bf
 #pragma unroll
   for (int k = 0; k < D / 16; ++k) {
     unsigned b[4];
-    load_matrices<true>(b, rows + row * Rows<bf16, D>::BYTES +
-                               Rows<bf16, D>::chunk(lane % 16, 2 * k + lane / 16));
+    load_matrices<true>(b, Rows<bf16, D>::matrices(rows, row, lane % 16, lane / 16, k));
 #pragma unroll
     for (int n = 0; n < N; ++n) {
       multiply_add(sums[n][2 * k], tiles[n].words, b[0], b[1]);
