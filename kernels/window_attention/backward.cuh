@@ -3,87 +3,71 @@
 
 #include "backward_keys.cuh"
 
-// A rectangle. This warp has N tiles of keys from `tile` on, or none, and comes to the barriers only.
-template <typename T, int D, int N>
-__device__ inline void differentiate(const BackwardBlock<T, D> &block, const BackwardPass<T> &pass,
-                                     const Map &map, int tile) {
-  const int rows = block.rectangle.query_tiles() * 16, lane = of_lane();
-  const int pitch = block.gradients.pitch, size = sizeof(T);
-  Keys<T, D, N> keys(block, tile, lane);
-  Addresses at = {block.wanted[0].address(),
-                  block.wanted[1].address(),
-                  block.wanted[2].address(),
-                  block.wanted[3].address(),
-                  shared_address(block.biases.queries + lane % 4 * 2),
-                  shared_address(block.lse + lane % 4 * 2),
-                  0,
-                  block.biases.scale};
-#pragma unroll 1
-  for (int begin = 0; begin < rows; begin += pass.group * 16) {
-    const int end = min(begin + pass.group * 16, rows);
-    at.ds = shared_address(block.gradients.ds) + (tile * 16 + lane / 4) * pitch + lane % 4 * 2 * size;
-#pragma unroll 1
-    for (int row = begin; row < end; row += 16, at.ds += 16 * size) {
-      const unsigned sums = shared_address(block.sums) + (row & 16 ? SLOTS<T, D> * 16 * 4 : 0);
-      Tile p[N], dp[N];
-      keys.probabilities(p, dp, at, tile, row, lane);
-      keys.sum_columns(sums + threadIdx.x / WARP * 16 * 4, p, dp, lane);
-      __syncthreads(); // the sums of all warps are there; `ds` of the tile before is too
-      keys.differentiate(p, dp, at, sums, row, pitch, lane);
-    }
-    block.finish_group(begin, end, pass, map);
-  }
-  keys.finish(block, pass, map, tile);
-}
-
+// A rectangle, of which this warp has `count` tiles of keys from `tile` on.
 template <typename T, int D>
-__device__ inline void stand_by(const BackwardBlock<T, D> &block, const BackwardPass<T> &pass,
-                                const Map &map) {
-  const int rows = block.rectangle.query_tiles() * 16;
+__device__ inline void differentiate(const BackwardBlock<T, D> &block, const Rectangle &r,
+                                     const BackwardPass<T> &pass, const Map &map, int tile, int count) {
+  constexpr int SIZE = sizeof(T), MOST = KEYS<T, D>;
+  Keys<T, D> keys(block, tile, count);
+  __syncthreads(); // nobody needs what lies in the place of `ds` any more, and all sums of queries are there
+  const int rows = r.query_tiles() * 16;
 #pragma unroll 1
   for (int begin = 0; begin < rows; begin += pass.group * 16) {
-    const int end = min(begin + pass.group * 16, rows);
+    const int lane = of_lane(), end = min(begin + pass.group * 16, rows), pitch = block.gradients.pitch;
+    Addresses at = {block.q.address(),
+                    block.k.address(),
+                    block.v.address(),
+                    block.dout.address(),
+                    block.queries.address(lane % 4 * 2),
+                    block.gradients.ds.address() + (tile * 16 + lane / 4) * pitch + lane % 4 * 2 * SIZE,
+                    pitch,
+                    block.biases.scale};
+    if (count == MOST) {
 #pragma unroll 1
-    for (int row = begin; row < end; row += 16) __syncthreads();
-    block.finish_group(begin, end, pass, map);
+      for (int row = begin; row < end; row += 16, at.ds += 16 * SIZE)
+        keys.template differentiate<MOST>(at, tile, row, lane);
+    } else if (count > 0) {
+#pragma unroll 1
+      for (int row = begin; row < end; row += 16, at.ds += 16 * SIZE)
+        keys.template differentiate<1>(at, tile, row, lane);
+    }
+    block.finish_group(r, begin, end, pass, map);
   }
+  keys.finish(block, r, pass, map, tile, count);
 }
 
-// A block does its share of a head's rectangles; the last one of a head adds up what all have summed.
+// A block does every so many of a head's rectangles; the last one of a head adds up what all have summed.
 template <typename T, int D> __device__ inline void backward(const BackwardPass<T> &pass, const Map &map) {
-  extern __shared__ uint4 memory[];
-  __shared__ BackwardBlock<T, D> block;
+  __shared__ BackwardBlock<T, D> block; // what is the same for all threads takes none of their registers
+  __shared__ Rectangle r, next;
   constexpr int N = KEYS<T, D>;
-  const BackwardBlock<T, D> same = BackwardBlock<T, D>::of(pass, map, reinterpret_cast<char *>(memory));
-  if (threadIdx.x == 0) block = same;
-  same.biases.load_table(pass.table, map);
-  if (pass.partial != nullptr) same.gradients.begin(map);
-  __syncthreads();
+  {
+    const BackwardBlock<T, D> same = BackwardBlock<T, D>::of(pass, map);
+    if (threadIdx.x == 0) block = same, r.become(map, blockIdx.y);
+    same.biases.load_table(pass.table, map);
+    if (pass.partial != nullptr) same.gradients.begin(map);
+  }
 #pragma unroll 1
-  while (block.share.next < block.share.end) {
-    const Rectangle rectangle = Rectangle::of(map, block.share.next);
-    block.biases.set_offsets(rectangle, map.width, block.places);
-    if (threadIdx.x == 0) block.rectangle = rectangle;
+  while (true) {
     __syncthreads();
-    if (threadIdx.x == 0) ++block.share.next;
-    bring_rows<T, D>(block.wanted, block.places, block.rectangle.key_tiles() * 16);
+    block.bring(r, pass, map);
     copy_commit();
-    block.bring_lse(pass.lse, map);
-    if (block.rectangle.padded) block.biases.sum_padding(block.rectangle);
+    block.set_places(r, pass.lse, map);
+    if (r.padded()) block.biases.sum_padding(r);
+    if (of_thread() == 0) next.become(map, r.number + gridDim.y);
     copy_wait<0>();
     __syncthreads();
-    const int tile = threadIdx.x / WARP * N, tiles = block.rectangle.key_tiles();
-    if (tile + N <= tiles)
-      differentiate<T, D, N>(block, pass, map, tile);
-    else if (N > 1 && tile < tiles)
-      differentiate<T, D, 1>(block, pass, map, tile);
-    else
-      stand_by(block, pass, map);
-    if (pass.partial != nullptr && block.rectangle.padded) {
-      __syncthreads(); // nobody reads `ds`, or what else lies there, any more
-      block.gradients.sum_padding(block.rectangle, block.biases);
+    const int tile = of_thread() / WARP * N, tiles = r.key_tiles();
+    for (int row = of_thread() / WARP * 16; row < r.positions; row += blockDim.x / WARP * 16)
+      block.sum_queries(row);
+    differentiate(block, r, pass, map, tile, min(max(tiles - tile, 0), N));
+    if (pass.partial != nullptr && r.padded()) {
+      __syncthreads(); // nobody uses what lies in the place of `ds` any more
+      block.gradients.sum_padding(r, block.biases);
     }
     __syncthreads(); // nobody uses the rectangle any more
+    if (next.number >= map.rectangles) break;
+    if (of_thread() == 0) r = next;
   }
   if (pass.partial == nullptr) return;
   const size_t numbers = (2 * map.window - 1) * (2 * map.window - 1) + 2 * map.head_dim;

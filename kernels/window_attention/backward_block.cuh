@@ -1,24 +1,20 @@
 // What a block of the backward pass works with, and what its warps do together.
 #pragma once
 
-#include "../common/last_block.cuh"
 #include "gradients.cuh"
-#include "tiles.cuh"
 
 // Tiles of 16 keys that a warp has.
 template <typename T, int D> constexpr int KEYS = sizeof(T) == 4 || D <= 32 ? 2 : 1;
-// Places for sums of warps, of which there are at most 5 or 10: no rectangle has more than 10 tiles.
-template <typename T, int D> constexpr int SLOTS = KEYS<T, D> == 2 ? 6 : 10;
 
-// Whether a warp keeps its tiles of v in registers, and gradients of scores take the place of v in shared
-// memory.
-template <typename T, int D> constexpr bool KEEPS_V = sizeof(T) == 2 && D <= 32;
+// Whether a warp keeps its tiles of k and v in registers, and gradients of scores take the place of v in
+// shared memory.
+template <typename T, int D> constexpr bool KEEPS = sizeof(T) == 2 && D <= 32;
 
 // What the launch gives besides sizes. Gradients that nobody wants are null.
 template <typename T> struct BackwardPass {
   const T *qkv, *qkv_bias;
   const float *table, *lse;
-  const T *dout;
+  const T *out, *dout;
   T *dqkv;
   float *dbias, *dtable, *partial;
   unsigned *tickets;
@@ -26,86 +22,128 @@ template <typename T> struct BackwardPass {
   int group; // tiles of queries
 };
 
-// What is the same for all threads of a block takes none of their registers.
+// Numbers of two neighbouring queries that all keys need, by address: where their biases are, the logarithms
+// of their sums of exponentials, and their sums of p dp. A query that is none has infinity for a logarithm,
+// which makes nothing of its scores.
+struct QueryPairs {
+  static constexpr int WORDS = 8; // of a pair; the last two are not used
+  enum Number { BIASES = 0, LOGARITHM = 2, SUM = 4 };
+
+  Shared<float> words;
+
+  __device__ float &of(int query, Number number) const {
+    return words[query / 2 * WORDS + number + query % 2];
+  }
+  __device__ unsigned address(int query) const { return words.address() + query / 2 * WORDS * 4; }
+};
+
 template <typename T, int D> struct BackwardBlock {
-  Share share;
-  Rectangle rectangle;
-  Wanted<T> wanted[4]; // q, k, v and dout
-  Head<T> to[3];       // of dqkv
+  Shared<T> q, k, v, dout, out;   // rows; out, and v if KEEPS, lie where gradients of scores come later
+  Shared<int> places, of_queries; // of rows of keys and of queries on the map
+  QueryPairs queries;
   Biases biases;
   Gradients<T> gradients;
-  int *places;
-  float *lse;
-  float
-      *sums; // [2, slots, 16]: sum(p dp) of the queries of a tile over each warp's keys; zero without a warp
 
-  static __device__ BackwardBlock of(const BackwardPass<T> &pass, const Map &map, char *at) {
-    constexpr int BYTES = Rows<T, D>::BYTES;
-    SharedMemory memory{at};
+  static __device__ BackwardBlock of(const BackwardPass<T> &pass, const Map &map) {
+    Pieces memory;
     BackwardBlock block;
-    const int rows = map.tiles * 16;
-    const Head<const T> bias = Head<const T>::of(pass.qkv_bias, map, 3, 0);
-    char *const q = memory.take<char>(rows * BYTES), *const dout = memory.take<char>(rows * BYTES);
-    char *const k = memory.take<char>(rows * BYTES);
-    block.share = Share::of(map);
-#pragma unroll
-    for (int part = 0; part < 3; ++part) block.to[part] = Head<T>::of(pass.dqkv, map, 3, part);
-    block.wanted[0] = {Head<const T>::of(pass.qkv, map, 3, 0), nullptr, q};
-    block.wanted[1] = {Head<const T>::of(pass.qkv, map, 3, 1), bias.first + bias.stride / 3, k};
-    block.wanted[2] = {Head<const T>::of(pass.qkv, map, 3, 2), bias.first + bias.stride / 3 * 2, memory.at};
-    block.wanted[3] = {Head<const T>::of(pass.dout, map, 1, 0), nullptr, dout};
-    if (!KEEPS_V<T, D>) memory.take<char>(rows * BYTES);
-    const int pitch = Gradients<T>::pitch_of(pass.group);
-    const int strips = 2 * (2 * map.window - 1) * map.window * static_cast<int>(sizeof(float));
-    block.gradients.ds = memory.take<char>(max(rows * (KEEPS_V<T, D> ? max(pitch, BYTES) : pitch), strips));
-    block.gradients.pitch = pitch;
+    const int rows = map.tiles * 16, size = sizeof(T), strips = 2 * (2 * map.window - 1) * map.window * 4;
+    block.q = memory.take<T>(rows * D), block.k = memory.take<T>(rows * D);
+    block.dout = memory.take<T>(rows * D);
+    if (!KEEPS<T, D>) block.v = memory.take<T>(rows * D);
+    block.gradients.pitch = Gradients<T>::pitch_of(pass.group);
+    block.out = block.gradients.ds = {memory.at};
+    if (KEEPS<T, D>) block.v = {memory.at + rows * D * size};
+    const int others = max((KEEPS<T, D> ? 2 : 1) * rows * D * size, strips);
+    memory.take<char>(max(rows * block.gradients.pitch, others));
     block.biases = Biases::take(memory, map);
-    block.places = memory.take<int>(rows);
-    block.lse = memory.take<float>(rows);
-    block.sums = memory.take<float>(2 * SLOTS<T, D> * 16);
+    block.places = memory.take<int>(rows), block.of_queries = memory.take<int>(rows);
+    block.queries.words = memory.take<float>(rows / 2 * QueryPairs::WORDS);
     block.gradients.take(memory, map, pass.partial != nullptr);
     return block;
   }
 
-  // [B, heads, H, W], of which `places` know the batch's part; infinity where there is no query, which makes
-  // nothing of its scores.
-  __device__ void bring_lse(const float *statistic, const Map &map) const {
-    statistic +=
-        static_cast<size_t>(rectangle.image * (map.heads - 1) + map.head()) * map.height * map.width;
-    for (int i = threadIdx.x; i < rectangle.key_tiles() * 16; i += blockDim.x)
-      lse[i] = places[i] >= 0 ? statistic[places[i]] : INFINITY;
-    for (int i = threadIdx.x; i < 2 * SLOTS<T, D> * 16; i += blockDim.x) sums[i] = 0.0f;
+  // Brings everything of a rectangle; nothing is there before the copies are waited for.
+  __device__ void bring(const Rectangle &r, const BackwardPass<T> &pass, const Map &map) const {
+    const int head = map.head();
+    const auto of = [&](const T *of_map, int parts, int part) {
+      return Head<const T>::of(of_map, map, head, parts, part);
+    };
+    const Source<T> from[5] = {{of(pass.qkv, 3, 0), nullptr, true, q},
+                               {of(pass.qkv, 3, 1), of(pass.qkv_bias, 3, 1).first, false, k},
+                               {of(pass.qkv, 3, 2), of(pass.qkv_bias, 3, 2).first, false, v},
+                               {of(pass.dout, 1, 0), nullptr, true, dout},
+                               {of(pass.out, 1, 0), nullptr, true, out}};
+    bring_rows<T, D>(from, r, map.width);
   }
 
-  // Gradients of the queries of one tile of the group that begins at row `begin`, by one warp.
-  __device__ void put_queries(int row, int begin, const BackwardPass<T> &pass) const {
-    const int lane = of_lane(), pitch = gradients.pitch, keys = rectangle.key_tiles() * 16;
-    const unsigned k = wanted[1].address();
-    unsigned ds = shared_address(gradients.ds) + (row - begin) * static_cast<int>(sizeof(T));
-    float dq[1][D / 8][4] = {};
+  // Of rows, and of keys and queries.
+  __device__ void set_places(const Rectangle r, const float *statistic, const Map &map) const {
+    // [B, heads, H, W], of which places know the batch's part
+    statistic += static_cast<size_t>(r.image * (map.heads - 1) + map.head()) * map.height * map.width;
+    for (int i = of_thread(); i < r.key_tiles() * 16; i += blockDim.x) {
+      const int y = r.row(i), query = r.query(i), place = r.place(i, map.width);
+      places[i] = of_queries[query] = place;
+      biases.keys[i] = biases.key(r, i, y);
+      queries.of(query, QueryPairs::BIASES) = __int_as_float(biases.query(r, i, y));
+      queries.of(query, QueryPairs::LOGARITHM) = place >= 0 ? statistic[place] : INFINITY;
+      queries.of(query, QueryPairs::SUM) = 0.0f;
+    }
+  }
+
+  // forward: out = p v, so that the sum of p dp over all keys is that of dout out: for the queries of one tile,
+  // by one warp. As the product of whole tiles, of which the diagonal is wanted, it is what dp is to the last
+  // bit where one key decides, and nothing is left of such a row's gradients.
+  __device__ void sum_queries(int row) const {
+    const int lane = of_lane(), g = lane / 4;
+    Operand<T, D> rows[1];
+    Tile sums[1] = {};
+    rows[0].hold(out.address(), row, lane);
+    multiply<D, 1>(sums, rows, dout.address(), row, lane);
+    if (lane % 4 != g / 2) return;
+    queries.of(row + g, QueryPairs::SUM) = g % 2 ? sums[0][0][1] : sums[0][0][0];
+    queries.of(row + 8 + g, QueryPairs::SUM) = g % 2 ? sums[0][1][3] : sums[0][1][2];
+  }
+
+  // Gradients of the N tiles of queries from `row` on, of the group that begins at row `begin`, by one warp.
+  template <int N>
+  __device__ void put_queries(int row, int begin, int keys, const BackwardPass<T> &pass, const Map &map) const {
+    const int lane = of_lane(), pitch = gradients.pitch;
+    unsigned ds = gradients.ds.address() + (row - begin) * static_cast<int>(sizeof(T));
+    float dq[N][D / 8][4] = {};
 #pragma unroll 1
     for (int key = 0; key < keys; key += 16, ds += 16 * pitch)
-      multiply_transposed<T, D>(dq, ds, pitch, k, key, lane);
+      multiply_transposed<T, D, N>(dq, ds, pitch, k.address(), key, lane);
     // forward: s = scale q k^T + biases. Nobody reads the group's q any more.
-    put_sums(dq[0], biases.root, row, 0, pass.add_qkv, lane);
+#pragma unroll
+    for (int n = 0; n < N; ++n)
+      put_sums(dq[n], biases.root, row + n * 16, q, of_queries, 0, pass, map);
   }
 
-  // Writes the gradients of 16 rows of q, k or v, in whose place they are first put.
-  __device__ void put_sums(const float (&sums)[D / 8][4], float factor, int row, int part, bool add,
-                           int lane) const {
-    if (add) return add_sums<T, D>(sums, factor, row, to[part], places, lane);
-    store_sums<T, D>(wanted[part].address(), row, sums, factor, factor, lane);
+  // Writes the gradients of 16 rows of q, k or v (`part`), in whose place they are first put.
+  __device__ void put_sums(const float (&sums)[D / 8][4], float factor, int row, const Shared<T> rows,
+                           const Shared<int> of_rows, int part, const BackwardPass<T> &pass,
+                           const Map &map) const {
+    const int lane = of_lane();
+    const Head<T> to = Head<T>::of(pass.dqkv, map, map.head(), 3, part);
+    if (pass.add_qkv) return add_sums<T, D>(sums, factor, row, to, of_rows, lane);
+    store_sums<T, D>(rows.address(), row, sums, factor, factor, lane);
     __syncwarp();
-    put_rows<T, D>(wanted[part].rows, row, to[part], places, lane);
+    put_rows<T, D>(rows, row, to, of_rows, lane);
   }
 
   // After a group: all threads have written `ds`, and come here.
-  __device__ void finish_group(int begin, int end, const BackwardPass<T> &pass, const Map &map) const {
+  __device__ void finish_group(const Rectangle &r, int begin, int end, const BackwardPass<T> &pass,
+                               const Map &map) const {
     __syncthreads();
-    if (pass.partial != nullptr) gradients.sum_group(rectangle, map.window, begin, end);
+    if (pass.partial != nullptr) gradients.sum_group(r, map.window, begin, end);
     if (pass.dqkv != nullptr)
-      for (int row = begin + threadIdx.x / WARP * 16; row < end; row += blockDim.x / WARP * 16)
-        put_queries(row, begin, pass);
+      for (int row = begin + of_thread() / WARP * 32; row < end; row += blockDim.x / WARP * 32) {
+        if (row + 16 < end)
+          put_queries<2>(row, begin, r.key_tiles() * 16, pass, map);
+        else
+          put_queries<1>(row, begin, r.key_tiles() * 16, pass, map);
+      }
     __syncthreads();
   }
 };

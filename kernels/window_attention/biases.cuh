@@ -37,6 +37,8 @@ struct Strips {
   static __device__ Strips of(const Rectangle r) {
     return {r.columns < r.all_columns ? 2 * r.rows - 1 : 0, r.rows < r.all_rows ? r.all_rows - 1 : 0};
   }
+  // Of strip `i` of all.
+  __device__ int distance(int i) const { return i < beside ? i - beside / 2 : i - beside - below; }
 };
 
 // Probabilities are powers of two of scores: `scale` makes scores of products of queries and keys. Here are
@@ -66,9 +68,10 @@ struct Biases {
   }
 
   __device__ float &padding(int y, int x) const { return planes[(side + y) * pitch + x]; }
-  __device__ float &strip(bool below, int dy, int x) const {
-    return strips[(below * side + dy + window - 1) * window + x];
+  __device__ int strip_number(bool below, int dy, int x) const {
+    return (below * side + dy + window - 1) * window + x;
   }
+  __device__ float &strip(bool below, int dy, int x) const { return strips[strip_number(below, dy, x)]; }
   // Where the table has what is added for keys in column 0 that lie `dy` rows above queries in column 0.
   __device__ int middle(int dy) const { return (dy + window - 1) * pitch + window - 1; }
 
@@ -98,7 +101,7 @@ struct Biases {
     for (int i = of_thread(); i < (of.beside + of.below) * r.columns; i += blockDim.x) {
       const int line = r.row(i), x = i - line * r.columns;
       const bool below = line >= of.beside;
-      const int dy = below ? line - of.beside - of.below : line - of.beside / 2;
+      const int dy = of.distance(line);
       const Shared<float> values{planes.at + (middle(dy) + x) * 4};
       strip(below, dy, x) =
           log_sum(below ? 0 : r.columns, r.all_columns, [=](int kx) { return values[-kx] * scale; });

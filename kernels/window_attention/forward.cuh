@@ -127,6 +127,17 @@ template <typename T, int D> struct ForwardMemory {
     return block;
   }
 
+  __device__ void bring(const Rectangle &r, const T *qkv, const T *qkv_bias, const Map &map) const {
+    Source<T> from[3];
+    const int head = map.head();
+#pragma unroll
+    for (int part = 0; part < 3; ++part) {
+      const T *const padding = Head<const T>::of(qkv_bias, map, head, 3, part).first;
+      from[part] = {Head<const T>::of(qkv, map, head, 3, part), part == 0 ? nullptr : padding, false, rows[part]};
+    }
+    bring_rows<T, D>(from, r, map.width);
+  }
+
   __device__ void set_places(const Rectangle r, int map_width) const {
     for (int i = of_thread(); i < r.key_tiles() * 16; i += blockDim.x) {
       const int y = r.row(i);
@@ -150,7 +161,7 @@ template <typename T, int D> struct ForwardMemory {
     }
     __syncwarp();
     lane = of_lane();
-    put_rows<T, D>(rows[0], tile * 16, Head<T>::of(out, map, 1), places, lane);
+    put_rows<T, D>(rows[0], tile * 16, Head<T>::of(out, map, map.head(), 1, 0), places, lane);
     const int place = places[tile * 16 + lane % 16];
     // [B, heads, H, W], of which `places` know the batch's part
     if (statistic != nullptr && lane < 16 && place >= 0)
@@ -173,8 +184,7 @@ __device__ inline void forward(const T *qkv, const T *qkv_bias, const float *tab
 #pragma unroll 1
   while (true) {
     __syncthreads();
-    bring_rows<T, D, 3>(Head<const T>::of(qkv, map, 3), qkv_bias + map.head() * map.head_dim, r, map.width,
-                        block.rows);
+    block.bring(r, qkv, qkv_bias, map);
     copy_commit();
     block.set_places(r, map.width);
     if (r.padded()) block.biases.sum_padding(r);

@@ -64,52 +64,72 @@ template <typename T, int D> struct Rows {
   }
 };
 
-// One head's numbers in a map [B, H, W, stride], which has its part of each row at several places: q, k and v
-// lie `apart`.
+template <typename T, typename U> struct SameConst { using Type = U; };
+template <typename T, typename U> struct SameConst<const T, U> { using Type = const U; };
+
+// One head's numbers in a map [B, H, W, parts, heads, head_dim].
 template <typename T> struct Head {
-  T *first; // of the map's first position
-  int stride, numbers, apart;
+  T *first;  // of the map's first position
+  int bytes; // of a position
+  int numbers;
   bool whole; // chunks of 16 bytes can be moved at once
 
-  static __device__ Head of(T *map, const Map &sizes, int parts) {
-    return {map + sizes.head() * sizes.head_dim, parts * sizes.channels(), sizes.head_dim, sizes.channels(),
-            aligned<WIDEST<T>>(map, sizes.head_dim)};
+  static __device__ Head of(T *map, const Map &sizes, int head, int parts, int part) {
+    const int channels = sizes.heads * sizes.head_dim;
+    return {map + part * channels + head * sizes.head_dim, parts * channels * static_cast<int>(sizeof(T)),
+            sizes.head_dim, aligned<WIDEST<T>>(map, sizes.head_dim)};
   }
-  __device__ Head part(int i) const { return {first + i * apart, stride, numbers, apart, whole}; }
-  __device__ T *at(int place) const { return first + static_cast<size_t>(place) * stride; }
+  __device__ T *at(int place) const {
+    using Byte = typename SameConst<T, char>::Type;
+    return reinterpret_cast<T *>(reinterpret_cast<Byte *>(first) + static_cast<long long>(place) * bytes);
+  }
 };
 
-// Brings PARTS of each row of a rectangle, each to the rows of its own. What is padded has the numbers of
-// `padding`; rows that are nothing become zeros.
-template <typename T, int D, int PARTS>
-__device__ inline void bring_rows(const Head<const T> head, const T *padding, const Rectangle r, int map_width,
-                                  const Shared<T> (&to)[PARTS]) {
+// What of a map becomes rows in shared memory: those of queries as they are `turned`, or as the positions
+// are. What is padded has the numbers of `padding`, or zeros where that is null.
+template <typename T> struct Source {
+  Head<const T> head;
+  const T *padding;
+  bool turned;
+  Shared<T> to;
+
+  __device__ bool has(int place) const { return place >= (padding == nullptr ? 0 : PADDING); }
+  // Something that can be read also if it has nothing.
+  __device__ const T *at(int place) const {
+    const T *const on_map = head.at(max(place, 0));
+    return padding == nullptr || place >= 0 ? on_map : padding;
+  }
+};
+
+template <typename T, int D, int N>
+__device__ inline void bring_rows(const Source<T> (&from)[N], const Rectangle r, int map_width) {
   using Place = Rows<T, D>;
-  const int rows = r.key_tiles() * 16;
-  if (head.whole) {
+  const int rows = r.key_tiles() * 16, numbers = from[0].head.numbers;
+  bool whole = true;
+#pragma unroll
+  for (int n = 0; n < N; ++n) whole &= from[n].head.whole;
+  if (whole) {
     const int thread = of_thread(), chunk = thread % Place::CHUNKS;
-    const bool there = chunk * Place::CHUNK < head.numbers;
+    const bool there = chunk * Place::CHUNK < numbers;
     const int number = there ? chunk * Place::CHUNK : 0;
 #pragma unroll 1
     for (int row = thread / Place::CHUNKS; row < rows; row += blockDim.x / Place::CHUNKS) {
-      const int place = r.place(row, map_width), at = Place::chunk(row, chunk);
-      const T *const from = (place >= 0 ? head.at(place) : padding) + number;
+      const int place = r.place(row, map_width), query = r.query(row);
 #pragma unroll
-      for (int part = 0; part < PARTS; ++part)
-        copy_async<16>(to[part].address() + at, from + part * head.apart, there && place != NOTHING);
+      for (int n = 0; n < N; ++n)
+        copy_async<16>(from[n].to.address() + Place::chunk(from[n].turned ? query : row, chunk),
+                       from[n].at(place) + number, there & from[n].has(place));
     }
     return;
   }
 #pragma unroll 1
   for (int i = of_thread(); i < rows * D; i += blockDim.x) {
-    const int row = i / D, number = i % D, place = r.place(row, map_width);
-    const bool there = number < head.numbers && place != NOTHING;
-    const T *const from = (place >= 0 ? head.at(place) : padding) + number;
+    const int row = i / D, number = i % D, place = r.place(row, map_width), query = r.query(row);
 #pragma unroll
-    for (int part = 0; part < PARTS; ++part) {
+    for (int n = 0; n < N; ++n) {
       T value = T(0.0f);
-      if (there) value = from[part * head.apart];
-      to[part][Place::number(row, number) / static_cast<int>(sizeof(T))] = value;
+      if (number < numbers && from[n].has(place)) value = from[n].at(place)[number];
+      from[n].to[Place::number(from[n].turned ? query : row, number) / static_cast<int>(sizeof(T))] = value;
     }
   }
 }
@@ -135,8 +155,9 @@ __device__ inline void put_rows(const Shared<T> rows, int row, const Head<T> hea
     return;
   }
 #pragma unroll 1
-  for (int i = lane; i < 16 * head.numbers; i += WARP) {
-    const int r = row + i / head.numbers, number = i % head.numbers, place = places[r];
-    if (place >= 0) head.at(place)[number] = Shared<T>{rows.at + Place::number(r, number)}[0];
+  for (int i = lane; i < 16 * D; i += WARP) {
+    const int r = row + i / D, number = i % D, place = places[r];
+    if (place >= 0 && number < head.numbers)
+      head.at(place)[number] = Shared<T>{rows.at + Place::number(r, number)}[0];
   }
 }

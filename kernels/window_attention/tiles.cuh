@@ -56,8 +56,7 @@ template <int D> struct Operand<float, D> {
 
 // sums[n] += first[n] * transpose of the 16 rows of `second` from `row` on.
 template <int D, int N>
-__device__ inline void multiply(Tile (&sums)[N], const Operand<bf16, D> (&first)[N], unsigned second,
-                                int row, int lane) {
+__device__ inline void multiply(Tile *sums, const Operand<bf16, D> *first, unsigned second, int row, int lane) {
 #pragma unroll
   for (int k = 0; k < D / 16; ++k) {
     unsigned b[4];
@@ -71,8 +70,7 @@ __device__ inline void multiply(Tile (&sums)[N], const Operand<bf16, D> (&first)
 }
 
 template <int D, int N>
-__device__ inline void multiply(Tile (&sums)[N], const Operand<float, D> (&first)[N], unsigned second,
-                                int row, int lane) {
+__device__ inline void multiply(Tile *sums, const Operand<float, D> *first, unsigned second, int row, int lane) {
   using Place = Rows<float, D>;
   const int g = lane / 4, t = lane % 4;
 #pragma unroll 1
@@ -129,8 +127,8 @@ template <> struct Factor<float> {
 
 // sums += tile * the 16 rows from `row` on: [n] of the sums is columns 8 n and following.
 template <int D, int N>
-__device__ inline void multiply_rows(float (&sums)[N][D / 8][4], const Factor<bf16> (&tiles)[N],
-                                     unsigned rows, int row, int lane) {
+__device__ inline void multiply_rows(float (*sums)[D / 8][4], const Factor<bf16> *tiles, unsigned rows, int row,
+                                     int lane) {
 #pragma unroll
   for (int k = 0; k < D / 16; ++k) {
     unsigned b[4];
@@ -145,7 +143,7 @@ __device__ inline void multiply_rows(float (&sums)[N][D / 8][4], const Factor<bf
 
 // sums += a column of tiles * one row.
 template <int D, int N>
-__device__ inline void add_row(float (&sums)[N][D / 8][4], const float (&upper)[N], const float (&lower)[N],
+__device__ inline void add_row(float (*sums)[D / 8][4], const float (&upper)[N], const float (&lower)[N],
                                unsigned rows, int row, int lane) {
 #pragma unroll
   for (int k = 0; k < D / 8; ++k) {
@@ -159,8 +157,8 @@ __device__ inline void add_row(float (&sums)[N][D / 8][4], const float (&upper)[
 }
 
 template <int D, int N>
-__device__ inline void multiply_rows(float (&sums)[N][D / 8][4], const Factor<float> (&tiles)[N],
-                                     unsigned rows, int row, int lane) {
+__device__ inline void multiply_rows(float (*sums)[D / 8][4], const Factor<float> *tiles, unsigned rows, int row,
+                                     int lane) {
 #pragma unroll 1
   for (int pair = 0; pair < 8; ++pair) // of columns: lane pair % 4 of each four has them
 #pragma unroll
@@ -177,21 +175,28 @@ __device__ inline void multiply_rows(float (&sums)[N][D / 8][4], const Factor<fl
     }
 }
 
-// sums += transpose of a tile in shared memory * the 16 rows from `row` on. The tile's first line is at
-// `tile`.
-template <typename T, int D>
-__device__ inline void multiply_transposed(float (&sums)[1][D / 8][4], unsigned tile, int pitch,
+// sums += transposes of tiles in shared memory * the 16 rows from `row` on. The first lines of the tiles are
+// at `tiles` and behind each other there.
+template <typename T, int D, int N>
+__device__ inline void multiply_transposed(float (&sums)[N][D / 8][4], unsigned tiles, int pitch,
                                            unsigned rows, int row, int lane) {
   if constexpr (sizeof(T) == 2) {
-    Factor<bf16> factor[1];
-    load_matrices<true>(factor[0].words, tile + (lane / 16 * 8 + lane % 8) * pitch + lane / 8 % 2 * 16);
-    multiply_rows<D, 1>(sums, factor, rows, row, lane);
+    Factor<bf16> factor[N];
+#pragma unroll
+    for (int n = 0; n < N; ++n)
+      load_matrices<true>(factor[n].words,
+                          tiles + (lane / 16 * 8 + lane % 8) * pitch + lane / 8 % 2 * 16 + n * 32);
+    multiply_rows<D, N>(sums, factor, rows, row, lane);
   } else {
 #pragma unroll 1
     for (int i = 0; i < 16; ++i) {
-      const float upper[1] = {load_number(tile + i * pitch + lane / 4 * 4)};
-      const float lower[1] = {load_number(tile + i * pitch + lane / 4 * 4 + 32)};
-      add_row<D, 1>(sums, upper, lower, rows, row + i, lane);
+      float upper[N], lower[N];
+#pragma unroll
+      for (int n = 0; n < N; ++n) {
+        upper[n] = load_number(tiles + i * pitch + lane / 4 * 4 + n * 64);
+        lower[n] = load_number(tiles + i * pitch + lane / 4 * 4 + n * 64 + 32);
+      }
+      add_row<D, N>(sums, upper, lower, rows, row + i, lane);
     }
   }
 }
@@ -200,13 +205,13 @@ __device__ inline void multiply_transposed(float (&sums)[1][D / 8][4], unsigned 
 template <typename T, int D>
 __device__ inline void store_sums(unsigned rows, int row, const float (&sums)[D / 8][4], float upper,
                                   float lower, int lane) {
-  const int g = lane / 4, t = lane % 4;
-  const unsigned at = rows + row * Rows<T, D>::BYTES;
+  using Place = Rows<T, D>;
+  const unsigned at = rows + Place::number(lane / 4, lane % 4 * 2);
 #pragma unroll
   for (int k = 0; k < D / 8; ++k) {
-    const int column = 8 * k + 2 * t;
-    store_pair<T>(at + Rows<T, D>::number(g, column), sums[k][0] * upper, sums[k][1] * upper);
-    store_pair<T>(at + Rows<T, D>::number(g + 8, column), sums[k][2] * lower, sums[k][3] * lower);
+    const unsigned of_row = (at ^ (k * 8 * static_cast<int>(sizeof(T)))) + row * Place::BYTES;
+    store_pair<T>(of_row, sums[k][0] * upper, sums[k][1] * upper);
+    store_pair<T>(of_row + 8 * Place::BYTES, sums[k][2] * lower, sums[k][3] * lower);
   }
 }
 
@@ -215,7 +220,7 @@ __device__ inline void store_sums(unsigned rows, int row, const float (&sums)[D 
 // matters.
 template <typename T, int D>
 __device__ inline void add_sums(const float (&sums)[D / 8][4], float factor, int row, const Head<T> head,
-                                const int *places, int lane) {
+                                const Shared<int> places, int lane) {
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const int place = places[row + half * 8 + lane / 4];
@@ -223,7 +228,7 @@ __device__ inline void add_sums(const float (&sums)[D / 8][4], float factor, int
     for (int i = 0; i < D / 4; ++i) {
       const int number = i / 2 * 8 + lane % 4 * 2 + i % 2;
       const float value[1] = {sums[i / 2][half * 2 + i % 2] * factor};
-      if (place >= 0 && number < head.numbers) put<T, 1>(head.at(place, number), value, true);
+      if (place >= 0 && number < head.numbers) put<T, 1>(head.at(place) + number, value, true);
     }
   }
 }

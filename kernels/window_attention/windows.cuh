@@ -37,8 +37,12 @@ struct Map {
 
   __device__ Axis down() const { return {height, windows_down, window, shift}; }
   __device__ Axis across() const { return {width, windows_across, window, shift}; }
-  __device__ int head() const { return blockIdx.x; }
-  __device__ int channels() const { return heads * head_dim; }
+  // The block's. What is derived from it is worked out again each time, and takes no registers meanwhile.
+  __device__ int head() const {
+    int head;
+    asm volatile("mov.u32 %0, %%ctaid.x;" : "=r"(head));
+    return head;
+  }
 };
 
 // What lies in a row of shared memory: a position, in rows of the whole batch's map, or one of these.
@@ -96,6 +100,17 @@ struct Rectangle {
   // What is row `i` of shared memory.
   __device__ int place(int i, int map_width) const {
     const int y = row(i);
-    return i < positions ? start + y * map_width + i - y * columns : i == positions && padded() ? PADDING : NOTHING;
+    return i < positions    ? start + y * map_width + i - y * columns
+           : i == positions && padded() ? PADDING
+                                        : NOTHING;
+  }
+  // Queries in the backward pass take turns between two rows of the rectangle: number of the query at (y, x).
+  __device__ int query(int y, int x) const {
+    return y < (rows & ~1) ? (y & ~1) * columns + 2 * x + (y & 1) : y * columns + x;
+  }
+  // And of that at position `i`.
+  __device__ int query(int i) const {
+    const int y = row(i);
+    return i < positions ? query(y, i - y * columns) : i;
   }
 };
