@@ -9,7 +9,7 @@ __device__ inline void differentiate(const BackwardBlock<T, D> &block, const Rec
                                      const BackwardPass<T> &pass, const Map &map, int tile, int count) {
   constexpr int SIZE = sizeof(T), MOST = KEYS<T, D>;
   Keys<T, D> keys(block, tile, count);
-  __syncthreads(); // nobody needs what lies in the place of `ds` any more, and all sums of queries are there
+  if (KEEPS<T, D>) __syncthreads(); // nobody needs v, in whose place `ds` comes, any more
   const int rows = r.query_tiles() * 16;
 #pragma unroll 1
   for (int begin = 0; begin < rows; begin += pass.group * 16) {
@@ -19,6 +19,7 @@ __device__ inline void differentiate(const BackwardBlock<T, D> &block, const Rec
                     block.v.address(),
                     block.dout.address(),
                     block.queries.address(lane % 4 * 2),
+                    block.sums.address(),
                     block.gradients.ds.address() + (tile * 16 + lane / 4) * pitch + lane % 4 * 2 * SIZE,
                     pitch,
                     block.biases.scale};
@@ -30,6 +31,9 @@ __device__ inline void differentiate(const BackwardBlock<T, D> &block, const Rec
 #pragma unroll 1
       for (int row = begin; row < end; row += 16, at.ds += 16 * SIZE)
         keys.template differentiate<1>(at, tile, row, lane);
+    } else {
+#pragma unroll 1
+      for (int row = begin; row < end; row += 16) __syncthreads();
     }
     block.finish_group(r, begin, end, pass, map);
   }
@@ -58,8 +62,6 @@ template <typename T, int D> __device__ inline void backward(const BackwardPass<
     copy_wait<0>();
     __syncthreads();
     const int tile = of_thread() / WARP * N, tiles = r.key_tiles();
-    for (int row = of_thread() / WARP * 16; row < r.positions; row += blockDim.x / WARP * 16)
-      block.sum_queries(row);
     differentiate(block, r, pass, map, tile, min(max(tiles - tile, 0), N));
     if (pass.partial != nullptr && r.padded()) {
       __syncthreads(); // nobody uses what lies in the place of `ds` any more

@@ -14,7 +14,7 @@ template <typename T, int D> constexpr bool KEEPS = sizeof(T) == 2 && D <= 32;
 template <typename T> struct BackwardPass {
   const T *qkv, *qkv_bias;
   const float *table, *lse;
-  const T *out, *dout;
+  const T *dout;
   T *dqkv;
   float *dbias, *dtable, *partial;
   unsigned *tickets;
@@ -22,12 +22,14 @@ template <typename T> struct BackwardPass {
   int group; // tiles of queries
 };
 
-// Numbers of two neighbouring queries that all keys need, by address: where their biases are, the logarithms
-// of their sums of exponentials, and their sums of p dp. A query that is none has infinity for a logarithm,
-// which makes nothing of its scores.
+// Places for sums of warps, of which there are at most 5 or 9: no rectangle has more than 9 tiles.
+template <typename T, int D> constexpr int SLOTS = KEYS<T, D> == 2 ? 6 : 10;
+
+// Numbers of two neighbouring queries that all keys need: where their biases are, and the logarithms of their
+// sums of exponentials. A query that is none has infinity for a logarithm, which makes nothing of its scores.
 struct QueryPairs {
-  static constexpr int WORDS = 8; // of a pair; the last two are not used
-  enum Number { BIASES = 0, LOGARITHM = 2, SUM = 4 };
+  static constexpr int WORDS = 4; // of a pair
+  enum Number { BIASES = 0, LOGARITHM = 2 };
 
   Shared<float> words;
 
@@ -38,27 +40,28 @@ struct QueryPairs {
 };
 
 template <typename T, int D> struct BackwardBlock {
-  Shared<T> q, k, v, dout, out;   // rows; out, and v if KEEPS, lie where gradients of scores come later
+  Shared<T> q, k, v, dout;        // rows; if KEEPS, v lies where gradients of scores come later
   Shared<int> places, of_queries; // of rows of keys and of queries on the map
   QueryPairs queries;
   Biases biases;
   Gradients<T> gradients;
+  Shared<float> sums; // [2, slots, 16]: sum(p dp) of the queries of a tile over each warp's keys
 
   static __device__ BackwardBlock of(const BackwardPass<T> &pass, const Map &map) {
     Pieces memory;
     BackwardBlock block;
-    const int rows = map.tiles * 16, size = sizeof(T), strips = 2 * (2 * map.window - 1) * map.window * 4;
+    const int rows = map.tiles * 16, size = sizeof(T), strips = (3 * map.window - 2) * map.window * 4;
     block.q = memory.take<T>(rows * D), block.k = memory.take<T>(rows * D);
     block.dout = memory.take<T>(rows * D);
     if (!KEEPS<T, D>) block.v = memory.take<T>(rows * D);
     block.gradients.pitch = Gradients<T>::pitch_of(pass.group);
-    block.out = block.gradients.ds = {memory.at};
-    if (KEEPS<T, D>) block.v = {memory.at + rows * D * size};
-    const int others = max((KEEPS<T, D> ? 2 : 1) * rows * D * size, strips);
-    memory.take<char>(max(rows * block.gradients.pitch, others));
+    block.gradients.ds = {memory.at};
+    if (KEEPS<T, D>) block.v = {memory.at};
+    memory.take<char>(max(rows * block.gradients.pitch, max(KEEPS<T, D> ? rows * D * size : 0, strips)));
     block.biases = Biases::take(memory, map);
     block.places = memory.take<int>(rows), block.of_queries = memory.take<int>(rows);
     block.queries.words = memory.take<float>(rows / 2 * QueryPairs::WORDS);
+    block.sums = memory.take<float>(2 * SLOTS<T, D> * 16);
     block.gradients.take(memory, map, pass.partial != nullptr);
     return block;
   }
@@ -69,11 +72,10 @@ template <typename T, int D> struct BackwardBlock {
     const auto of = [&](const T *of_map, int parts, int part) {
       return Head<const T>::of(of_map, map, head, parts, part);
     };
-    const Source<T> from[5] = {{of(pass.qkv, 3, 0), nullptr, true, q},
+    const Source<T> from[4] = {{of(pass.qkv, 3, 0), nullptr, true, q},
                                {of(pass.qkv, 3, 1), of(pass.qkv_bias, 3, 1).first, false, k},
                                {of(pass.qkv, 3, 2), of(pass.qkv_bias, 3, 2).first, false, v},
-                               {of(pass.dout, 1, 0), nullptr, true, dout},
-                               {of(pass.out, 1, 0), nullptr, true, out}};
+                               {of(pass.dout, 1, 0), nullptr, true, dout}};
     bring_rows<T, D>(from, r, map.width);
   }
 
@@ -87,22 +89,8 @@ template <typename T, int D> struct BackwardBlock {
       biases.keys[i] = biases.key(r, i, y);
       queries.of(query, QueryPairs::BIASES) = __int_as_float(biases.query(r, i, y));
       queries.of(query, QueryPairs::LOGARITHM) = place >= 0 ? statistic[place] : INFINITY;
-      queries.of(query, QueryPairs::SUM) = 0.0f;
     }
-  }
-
-  // forward: out = p v, so that the sum of p dp over all keys is that of dout out: for the queries of one tile,
-  // by one warp. As the product of whole tiles, of which the diagonal is wanted, it is what dp is to the last
-  // bit where one key decides, and nothing is left of such a row's gradients.
-  __device__ void sum_queries(int row) const {
-    const int lane = of_lane(), g = lane / 4;
-    Operand<T, D> rows[1];
-    Tile sums[1] = {};
-    rows[0].hold(out.address(), row, lane);
-    multiply<D, 1>(sums, rows, dout.address(), row, lane);
-    if (lane % 4 != g / 2) return;
-    queries.of(row + g, QueryPairs::SUM) = g % 2 ? sums[0][0][1] : sums[0][0][0];
-    queries.of(row + 8 + g, QueryPairs::SUM) = g % 2 ? sums[0][1][3] : sums[0][1][2];
+    for (int i = of_thread(); i < 2 * SLOTS<T, D> * 16; i += blockDim.x) sums[i] = 0.0f; // without a warp
   }
 
   // Gradients of the N tiles of queries from `row` on, of the group that begins at row `begin`, by one warp.

@@ -8,6 +8,7 @@
 struct Addresses {
   unsigned q, k, v, dout;
   unsigned queries; // this lane's pair of a tile's first eight
+  unsigned sums;    // of the first warp
   unsigned ds;      // this lane's first pair
   int pitch;
   float scale;
@@ -46,6 +47,37 @@ template <typename T, int D> struct Keys {
   // What the queries from `row` on add to dk and dv of the first N tiles, and their `ds`.
   template <int N> __device__ void differentiate(const Addresses &at, int tile, int row, int lane) {
     Tile p[N], dp[N];
+    const unsigned sums = at.sums + (row & 16 ? SLOTS<T, D> * 16 * 4 : 0);
+    probabilities<N>(p, dp, at, tile, row, lane);
+    sum_columns<N>(sums + tile / MOST * 16 * 4, p, dp, lane);
+    __syncthreads(); // the sums of all warps are there, and nobody reads those of the tile before any more
+    Factor<T> factor[N];
+    // forward: out = p v
+#pragma unroll
+    for (int n = 0; n < N; ++n) factor[n].set(p[n]);
+    multiply_rows<D, N>(dv, factor, at.dout, row, lane);
+    const float sum = sum_warps(sums, lane);
+    // forward: p = softmax(s)
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const float of_column = __shfl_sync(0xffffffffu, sum, i / 2 * 8 + lane % 4 * 2 + i % 2);
+#pragma unroll
+      for (int n = 0; n < N; ++n)
+#pragma unroll
+        for (int half = 0; half < 2; ++half) {
+          float &g = dp[n][i / 2][half * 2 + i % 2];
+          g = p[n][i / 2][half * 2 + i % 2] * (g - of_column);
+        }
+    }
+#pragma unroll
+    for (int n = 0; n < N; ++n) factor[n].set(dp[n]), factor[n].store(at.ds + n * 16 * at.pitch, at.pitch);
+    // forward: s = scale q k^T + biases
+    multiply_rows<D, N>(dk, factor, at.q, row, lane);
+  }
+
+  // The transposes of p and dp for the queries from `row` on.
+  template <int N>
+  __device__ void probabilities(Tile (&p)[N], Tile (&dp)[N], const Addresses &at, int tile, int row, int lane) {
     const unsigned queries = at.queries + row / 2 * QueryPairs::WORDS * 4;
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
@@ -61,7 +93,6 @@ template <typename T, int D> struct Keys {
     multiply<D, N>(p, k, at.q, row, lane);
     if (!KEEPS<T, D>) hold<N>(v, at.v, tile, lane);
     multiply<D, N>(dp, v, at.dout, row, lane);
-    Factor<T> factor[N];
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
       float logarithm[2];
@@ -72,24 +103,34 @@ template <typename T, int D> struct Keys {
         for (int i = 0; i < 4; ++i) // rounded as in the forward pass: what decides a row is 1 again
           p[n][j][i] = exp2_approximate(__fmul_rn(p[n][j][i], at.scale) - logarithm[i % 2]);
     }
-    // forward: out = p v
+  }
+
+  // Sums of p dp over this warp's keys, for each of 16 queries: lanes of the same t exchange halves of what
+  // they have.
+  template <int N>
+  static __device__ void sum_columns(unsigned sums, const Tile (&p)[N], const Tile (&dp)[N], int lane) {
+    const bool second = lane & 16, odd = lane & 8;
+    float of[2][2] = {};
 #pragma unroll
-    for (int n = 0; n < N; ++n) factor[n].set(p[n]);
-    multiply_rows<D, N>(dv, factor, at.dout, row, lane);
-    // forward: p = softmax(s)
+    for (int n = 0; n < N; ++n)
 #pragma unroll
-    for (int j = 0; j < 2; ++j) {
-      float sum[2];
-      load_pair(sum, queries + (j * 4 * QueryPairs::WORDS + QueryPairs::SUM) * 4);
+      for (int i = 0; i < 8; ++i) of[i / 4][i % 2] += p[n][i / 4][i % 4] * dp[n][i / 4][i % 4];
+    float kept[2];
 #pragma unroll
-      for (int n = 0; n < N; ++n)
+    for (int i = 0; i < 2; ++i)
+      kept[i] =
+          (second ? of[1][i] : of[0][i]) + __shfl_xor_sync(0xffffffffu, second ? of[0][i] : of[1][i], 16);
+    float sum = (odd ? kept[1] : kept[0]) + __shfl_xor_sync(0xffffffffu, odd ? kept[0] : kept[1], 8);
+    sum += __shfl_xor_sync(0xffffffffu, sum, 4);
+    if (!(lane & 4)) store_word(sums + (second * 8 + lane % 4 * 2 + odd) * 4, __float_as_uint(sum));
+  }
+
+  // All warps' sums of query lane % 16.
+  static __device__ float sum_warps(unsigned sums, int lane) {
+    float sum = 0.0f;
 #pragma unroll
-        for (int i = 0; i < 4; ++i) dp[n][j][i] = p[n][j][i] * (dp[n][j][i] - sum[i % 2]);
-    }
-#pragma unroll
-    for (int n = 0; n < N; ++n) factor[n].set(dp[n]), factor[n].store(at.ds + n * 16 * at.pitch, at.pitch);
-    // forward: s = scale q k^T + biases
-    multiply_rows<D, N>(dk, factor, at.q, row, lane);
+    for (int i = 0; i < SLOTS<T, D>; i += 2) sum += load_number(sums + (i * 16 + lane) * 4);
+    return sum + __shfl_xor_sync(0xffffffffu, sum, 16);
   }
 
   // Writes dk and dv; those of the padding are added to the block's. Nobody reads k and v any more.

@@ -37,8 +37,11 @@ struct Strips {
   static __device__ Strips of(const Rectangle r) {
     return {r.columns < r.all_columns ? 2 * r.rows - 1 : 0, r.rows < r.all_rows ? r.all_rows - 1 : 0};
   }
-  // Of strip `i` of all.
+  // Of strip `i` of all, and the other way round.
   __device__ int distance(int i) const { return i < beside ? i - beside / 2 : i - beside - below; }
+  __device__ int strip(bool below, int distance) const {
+    return below ? distance + beside + this->below : distance + beside / 2;
+  }
 };
 
 // Probabilities are powers of two of scores: `scale` makes scores of products of queries and keys. Here are
@@ -49,9 +52,8 @@ struct Strips {
 // meet in no bank also where they go on into the next row of a window.
 struct Biases {
   Shared<float> planes;
-  Shared<float> strips; // [2, 2 window - 1, window]: sums over the columns of a row of padding, by query
+  Shared<float> strips; // [at most 3 window - 2, window]: sums over their columns of keys, by that of the query
   Shared<int> keys;     // offsets of keys
-  Shared<int> queries;  // and of queries
   int window, side, pitch;
   float root, scale; // of products for scores as they are, and as powers of two
 
@@ -61,17 +63,12 @@ struct Biases {
     b.root = 1.0f / sqrtf(static_cast<float>(map.head_dim)), b.scale = b.root * LOG2_E;
     b.pitch = map.window <= 17 ? map.window + 16 : b.side;
     b.keys = memory.take<int>(map.tiles * 16);
-    b.queries = memory.take<int>(map.tiles * 16);
     b.planes = memory.take<float>((b.side + 2 * b.window) * b.pitch);
-    b.strips = memory.take<float>(2 * b.side * b.window);
+    b.strips = memory.take<float>((3 * b.window - 2) * b.window);
     return b;
   }
 
   __device__ float &padding(int y, int x) const { return planes[(side + y) * pitch + x]; }
-  __device__ int strip_number(bool below, int dy, int x) const {
-    return (below * side + dy + window - 1) * window + x;
-  }
-  __device__ float &strip(bool below, int dy, int x) const { return strips[strip_number(below, dy, x)]; }
   // Where the table has what is added for keys in column 0 that lie `dy` rows above queries in column 0.
   __device__ int middle(int dy) const { return (dy + window - 1) * pitch + window - 1; }
 
@@ -103,14 +100,14 @@ struct Biases {
       const bool below = line >= of.beside;
       const int dy = of.distance(line);
       const Shared<float> values{planes.at + (middle(dy) + x) * 4};
-      strip(below, dy, x) =
+      strips[line * window + x] =
           log_sum(below ? 0 : r.columns, r.all_columns, [=](int kx) { return values[-kx] * scale; });
     }
     __syncthreads();
     for (int i = of_thread(); i < r.positions; i += blockDim.x) {
       const int y = r.row(i), x = i - y * r.columns;
       padding(y, x) = log_sum(of.beside ? 0 : r.rows, of.below ? r.all_rows : r.rows,
-                              [=](int ky) { return strip(ky >= r.rows, y - ky, x); }) *
+                              [=](int ky) { return strips[of.strip(ky >= r.rows, y - ky) * window + x]; }) *
                       (1.0f / scale);
     }
   }

@@ -15,11 +15,11 @@ template <typename T, int D> struct Queries {
   float sum[2];                // of exponentials, over this lane's columns
   float out[1][D / 8][4];
 
-  __device__ Queries(unsigned rows, const Biases &biases, int tile, int lane) {
+  __device__ Queries(unsigned rows, unsigned planes, const Shared<int> of_queries, int tile, int lane) {
     q[0].hold(rows, tile * 16, lane);
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      offset[half] = biases.planes.address() + biases.queries[tile * 16 + lane / 4 + half * 8];
+      offset[half] = planes + of_queries[tile * 16 + lane / 4 + half * 8];
       most[half] = -INFINITY, sum[half] = 0.0f;
     }
 #pragma unroll
@@ -114,7 +114,7 @@ template <typename T, int D> struct Queries {
 // What a block has in shared memory.
 template <typename T, int D> struct ForwardMemory {
   Shared<T> rows[3]; // of q, k and v
-  Shared<int> places;
+  Shared<int> places, of_queries; // of rows on the map, and of queries' biases
   Biases biases;
 
   static __device__ ForwardMemory of(const Map &map) {
@@ -122,7 +122,7 @@ template <typename T, int D> struct ForwardMemory {
     ForwardMemory block;
 #pragma unroll
     for (int part = 0; part < 3; ++part) block.rows[part] = memory.take<T>(map.tiles * 16 * D);
-    block.places = memory.take<int>(map.tiles * 16);
+    block.places = memory.take<int>(map.tiles * 16), block.of_queries = memory.take<int>(map.tiles * 16);
     block.biases = Biases::take(memory, map);
     return block;
   }
@@ -141,7 +141,7 @@ template <typename T, int D> struct ForwardMemory {
   __device__ void set_places(const Rectangle r, int map_width) const {
     for (int i = of_thread(); i < r.key_tiles() * 16; i += blockDim.x) {
       const int y = r.row(i);
-      biases.queries[i] = biases.query(r, i, y), biases.keys[i] = biases.key(r, i, y);
+      of_queries[i] = biases.query(r, i, y), biases.keys[i] = biases.key(r, i, y);
       places[i] = r.place(i, map_width);
     }
   }
@@ -152,7 +152,7 @@ template <typename T, int D> struct ForwardMemory {
     int lane = of_lane();
     float log_sum;
     {
-      Queries<T, D> queries(rows[0].address(), biases, tile, lane);
+      Queries<T, D> queries(rows[0].address(), biases.planes.address(), of_queries, tile, lane);
       if (tiles >= STEP) queries.template see<STEP>(rows[1].address(), rows[2].address(), biases, 0);
       const int seen = tiles >= STEP ? STEP : 0;
       queries.template see_rest<STEP>(rows[1].address(), rows[2].address(), biases, seen, tiles - seen);

@@ -116,13 +116,13 @@ template <typename T> struct Gradients {
       const int line = r.row(i), x = i - line * r.columns;
       const bool below = line >= of.beside;
       const int dy = of.distance(line), first = below ? r.rows : 0, end = below ? r.all_rows : r.rows;
-      const float strip = biases.strip(below, dy, x);
+      const float strip = biases.strips[line * window + x];
       float sum = 0.0f;
       // forward: padding(y, x) = log_sum of strip(ky >= rows, y - ky, x)
 #pragma unroll 2
       for (int y = max(0, dy + first); y < min(r.rows, dy + end); ++y)
         sum += of_padding[r.query(y, x)] * exp2_approximate(strip - biases.padding(y, x) * scale);
-      of_strips[biases.strip_number(below, dy, x)] = sum;
+      of_strips[line * window + x] = sum;
     }
     __syncthreads();
     const int lowest = of.below ? 1 - r.all_rows : 1 - r.rows, highest = of.beside ? r.rows - 1 : -1;
@@ -136,7 +136,7 @@ template <typename T> struct Gradients {
         if (below ? !of.below || dy >= 0 : !of.beside || dy <= -r.rows) continue;
 #pragma unroll 2
         for (int x = max(0, dx + (below ? 0 : r.columns)); x < min(r.columns, dx + r.all_columns); ++x) {
-          const int at = biases.strip_number(below, dy, x);
+          const int at = of.strip(below, dy) * window + x;
           if (of_strips[at] != 0.0f) sum += of_strips[at] * exp2_approximate(value - biases.strips[at]);
         }
       }
