@@ -1,246 +1,148 @@
 // Convolution of a map, forward and backward (equations: src/op/conv/mod.rs), as products with every tap of
-// every pixel that are never in memory (common/convolution.cuh).
+// every pixel that are never in memory (common/convolution.cuh). One launch in each direction, in phases
+// (common/turns.cuh): weights are packed as a product reads them before it does; the weight's gradient is put in
+// the weight's order when its product is there.
 //
 // A block of 256 threads makes 128 x 128 of a product, or 128 x 32 where fewer columns are left, in bf16 on
-// tensor cores with 50 KB of shared memory, in f32 with 35 KB. Weights are packed beforehand as the products
-// read them. Where a result has too few tiles, blocks share the sum of one, and the last of them adds their
-// parts in order.
-// Limits: pixels, channels and outputs from 1 to 2^30, kernels to 15 wide, 65535 tiles of rows; any
-// alignment.
+// tensor cores with 50 KB of shared memory, in f32 with 37 KB. Where a result has too few tiles, blocks share the
+// sum of one, and the last of them adds their parts in order.
+// Limits: pixels, channels and outputs from 1 to 2^30, kernels to 15 wide; any alignment.
+// spills: conv_backward_f32: words that are needed before and after a product, which leaves no register free
 
-#include "common/convolution.cuh"
 #include "common/convolution_weight.cuh"
-#include "common/last_block.cuh"
+#include "common/turns.cuh"
+#include "conv/tiles.cuh"
 
-constexpr int SIDE = 128;
-constexpr int THREADS = gemm_threads(SIDE);
+// Maps of `pixels` pixels in all, and the counters of a launch: the turn, two phases, and one for each tile.
+struct Sizes {
+  int pixels, height, width, channels, outputs, kernel;
 
-// Shared memory: the operands, then what TapLoader keeps of the pixels.
-template <typename T> constexpr int OPERAND_BYTES = gemm_f32::SHARED_BYTES<Square<SIDE>>;
-template <> constexpr int OPERAND_BYTES<bf16> = gemm_bf16::SHARED_BYTES<Square<SIDE>>;
-struct alignas(128) Line {
-  char bytes[128];
+  __device__ Map inp() const { return {height, width, channels, kernel}; }
+  __device__ Map out() const { return {height, width, outputs, kernel}; }
 };
+constexpr int OF_PACKING = 1, OF_WEIGHT = OF_PACKING + Phase::COUNTERS;
+constexpr int OF_TILES = OF_WEIGHT + Phase::COUNTERS;
 
-// first * second, the first being the taps of the map's pixels, by tiles of the given shape.
-template <typename Tile, int VECTOR, Lies LIES, typename Finish>
-__device__ inline void product(const bf16 *map_data, const bf16 *second, const Map &map, const GemmTask &task,
-                               char *shared, unsigned *table, Finish finish) {
-  TapLoader<bf16, VECTOR, SIDE, LIES, THREADS> a(map_data, map, table, task);
-  // Packed weights are whole.
-  gemm_bf16::Loader<Tile::COLUMNS, LIES, THREADS, LIES == Lies::BY_DEPTH> b(second, task.columns, task.depth,
-                                                                            task.column, task.begin);
-  gemm_bf16::product<Tile, LIES, LIES>(a, b, shared, task, finish);
-}
-template <typename Tile, int VECTOR, Lies LIES, typename Finish>
-__device__ inline void product(const float *map_data, const float *second, const Map &map,
-                               const GemmTask &task, char *shared, unsigned *table, Finish finish) {
-  TapLoader<float, VECTOR, SIDE, LIES, THREADS> a(map_data, map, table, task);
-  gemm_f32::Loader<Tile::COLUMNS, LIES, THREADS> b(second, task.columns, task.depth, task.column, task.begin);
-  gemm_f32::product<Tile>(a, b, reinterpret_cast<float *>(shared), task, finish);
-}
-
-// The same by wide or narrow tiles.
-template <int VECTOR, Lies LIES, typename T, typename Finish>
-__device__ inline void product(const T *map_data, const T *second, const Map &map, const GemmTask &task,
-                               Finish finish) {
-  extern __shared__ Line lines[];
-  char *const shared = lines[0].bytes;
-  unsigned *const table = reinterpret_cast<unsigned *>(shared + OPERAND_BYTES<T>);
-  if (task.columns - task.column <= Narrow::COLUMNS)
-    product<Narrow, VECTOR, LIES>(map_data, second, map, task, shared, table, finish);
-  else
-    product<Square<SIDE>, VECTOR, LIES>(map_data, second, map, task, shared, table, finish);
-}
-
-// Sets two neighbouring numbers, or adds to them.
-__device__ inline void put_two(float *at, float low, float high, bool add) {
-  float2 *const both = reinterpret_cast<float2 *>(at);
-  const float2 old = add ? *both : make_float2(0.0f, 0.0f);
-  *both = make_float2(old.x + low, old.y + high);
-}
-__device__ inline void put_two(bf16 *at, float low, float high, bool add) {
-  unsigned *const both = reinterpret_cast<unsigned *>(at);
-  float old_low = 0.0f, old_high = 0.0f;
-  if (add) unpack_pair(*both, old_low, old_high);
-  *both = pack_pair(old_low + low, old_high + high);
-}
-
-// A result [rows, columns] that is set or added to, after the bias if there is one. Where the grid has parts
-// of the depth, their sums go to `partial` [parts, rows, columns] first, with columns filled up to a multiple
-// of four.
-template <typename T> struct Result {
-  T *to;
-  const float *bias;
-  float *partial;
-  int rows, columns;
-  bool add;
-
-  __device__ void operator()(int row, int column, float (&values)[FOUR]) const {
-    if (gridDim.z > 1)
-      store(part(blockIdx.z, row, column), values);
-    else
-      finish(row, column, values);
+template <typename T>
+__device__ inline void forward(const T *inp, const T *weight, const float *bias, T *out, T *packed,
+                               float *partial, unsigned *tickets, const Sizes &sizes, int parts) {
+  const Map map = sizes.inp();
+  const Tiles tiles = {sizes.pixels, sizes.outputs, map.depth(), parts};
+  const Phase packing = {tickets + OF_PACKING, pack_blocks(sizes.outputs, sizes.channels), tiles.count()};
+  const int turn = take_turn(tickets), number = turn - packing.blocks;
+  if (number < 0) {
+    pack_weight<false>(weight, packed, sizes.outputs, sizes.channels, map.taps(), turn, block_memory());
+    packing.done();
+    return;
   }
-
-  __device__ float *part(int which, int row, int column) const {
-    return partial + (static_cast<size_t>(which) * rows + row) * ((columns + FOUR - 1) / FOUR * FOUR) +
-           column;
-  }
-
-  __device__ void finish(int row, int column, float (&values)[FOUR]) const {
-    const int count = min(columns - column, FOUR);
-    if (bias != nullptr) {
-      float more[FOUR];
-      load_four(bias + column, count, count == FOUR && aligned<FOUR>(bias, FOUR), more);
-#pragma unroll
-      for (int i = 0; i < FOUR; ++i) values[i] += more[i];
-    }
-    T *const at = to + static_cast<size_t>(row) * columns + column;
-    const bool whole = count == FOUR && aligned<FOUR>(to, columns);
-    if (whole || !aligned<2>(to, columns)) {
-      put_four(at, count, whole, values, add);
-    } else { // half as many accesses as of single numbers
-      put_two(at, values[0], values[1], add);
-      if (count == FOUR) put_two(at + 2, values[2], values[3], add);
-    }
-  }
-
-  // The last block of a tile adds its parts.
-  __device__ void add_parts(unsigned *tickets, const GemmTask &task) const {
-    if (gridDim.z == 1 || !is_last_block(tickets + blockIdx.y * gridDim.x + blockIdx.x, gridDim.z)) return;
-    const int across = (min(columns - task.column, SIDE) + FOUR - 1) / FOUR;
-    for (int i = threadIdx.x; i < across * min(rows - task.row, SIDE); i += THREADS) {
-      const int row = task.row + i / across, column = task.column + i % across * FOUR;
-      float sum[FOUR] = {};
-#pragma unroll 4
-      for (int which = 0; which < gridDim.z; ++which) {
-        float more[FOUR];
-        load<float, FOUR>(part(which, row, column), more);
-#pragma unroll
-        for (int k = 0; k < FOUR; ++k) sum[k] += more[k];
-      }
-      finish(row, column, sum);
-    }
-  }
-};
-
-// out [pixels, outputs] = the taps of inp times the packed weight, and a bias
-template <int VECTOR, typename T>
-__device__ inline void convolve(const T *inp, const T *packed, const Map &map, int pixels,
-                                const Result<T> &result, unsigned *tickets) {
-  constexpr int STEP = Shared<T, SIDE, Lies::BY_DEPTH>::STEP;
-  const GemmTask task(pixels, result.columns, map.depth(), SIDE, STEP);
-  product<VECTOR, Lies::BY_DEPTH>(inp, packed, map, task, result);
-  result.add_parts(tickets, task);
+  packing.wait();
+  convolve(inp, packed, map, Result<T>{out, bias, nullptr, tiles.columns, false}, tiles, number, partial,
+           tickets + OF_TILES);
 }
 
-// Part z of the sum over the pixels, `partial` [parts, the taps' depth and 1, outputs].
+// A part of the sum over the pixels, `partial` [parts, the taps' depth and 1, outputs].
 // forward: out = bias + sum over taps of weight inp
-template <int VECTOR, typename T>
-__device__ inline void backward_weight(const T *inp, const T *dout, float *partial, const Map &map,
-                                       int pixels, int outputs) {
-  constexpr int STEP = Shared<T, SIDE, Lies::BY_OTHER>::STEP;
-  const int rows = map.depth() + 1;
-  const GemmTask task(rows, outputs, pixels, SIDE, STEP);
-  partial += static_cast<size_t>(blockIdx.z) * rows * outputs;
-  product<VECTOR, Lies::BY_OTHER>(inp, dout, map, task, [=](int row, int column, float(&values)[FOUR]) {
+template <typename T>
+__device__ inline void make_dweight(const T *inp, const T *dout, float *partial, const Map &map,
+                                    const Tiles &tiles, int number) {
+  const GemmTask task = tiles.task(number, Shared<T, SIDE, Lies::BY_OTHER>::STEP);
+  const int outputs = tiles.columns;
+  partial += static_cast<size_t>(tiles.part(number)) * tiles.rows * outputs;
+  product<Lies::BY_OTHER>(inp, dout, map, task, [=](int row, int column, float(&values)[FOUR]) {
     const int count = min(outputs - column, FOUR);
     put_four(partial + static_cast<size_t>(row) * outputs + column, count,
              count == FOUR && aligned<FOUR>(partial, outputs), values, false);
   });
 }
 
-// The weight [outputs, channels, kernel, kernel] as the forward product reads it, or as that for dinp does.
-// Grid: (ceil(channels / 32), ceil(outputs / 32)) blocks of 256 threads.
-extern "C" __global__ __launch_bounds__(WEIGHT_THREADS) void
-conv_forward_pack_f32(const float *weight, float *packed, int outputs, int channels, int kernel) {
-  pack_weight<false>(weight, packed, outputs, channels, kernel * kernel);
-}
-extern "C" __global__ __launch_bounds__(WEIGHT_THREADS) void
-conv_forward_pack_bf16(const bf16 *weight, bf16 *packed, int outputs, int channels, int kernel) {
-  pack_weight<false>(weight, packed, outputs, channels, kernel * kernel);
-}
-extern "C" __global__ __launch_bounds__(WEIGHT_THREADS) void
-conv_backward_pack_f32(const float *weight, float *packed, int outputs, int channels, int kernel) {
-  pack_weight<true>(weight, packed, outputs, channels, kernel * kernel);
-}
-extern "C" __global__ __launch_bounds__(WEIGHT_THREADS) void
-conv_backward_pack_bf16(const bf16 *weight, bf16 *packed, int outputs, int channels, int kernel) {
-  pack_weight<true>(weight, packed, outputs, channels, kernel * kernel);
+template <typename T> struct Backward {
+  const T *dout, *inp, *weight;
+  T *dinp; // null if it is not wanted
+  WeightGradient to;
+  T *packed;
+  float *partial_inp, *partial_weight;
+  unsigned *tickets;
+  int parts_inp, parts_weight;
+  bool add;
+};
+
+// Turns: packing, dweight's tiles, dinp's, which wait for the packing, and dweight's sums, which wait for its
+// tiles. dinp's tiles keep the device busy between the two.
+template <typename T> __device__ inline void backward(const Backward<T> &pass, const Sizes &sizes) {
+  const int outputs = sizes.outputs, channels = sizes.channels;
+  const Tiles weight_tiles = {sizes.inp().depth() + 1, outputs, sizes.pixels, pass.parts_weight};
+  const Tiles inp_tiles = {sizes.pixels, channels, sizes.out().depth(), pass.parts_inp};
+  const bool dinp_wanted = pass.dinp != nullptr, weight_wanted = pass.to.wanted();
+  const Phase packing = {pass.tickets + OF_PACKING, dinp_wanted ? pack_blocks(outputs, channels) : 0,
+                         inp_tiles.count()};
+  const Phase making = {pass.tickets + OF_WEIGHT, weight_wanted ? weight_tiles.count() : 0,
+                        sum_blocks(outputs, channels)};
+  int number = take_turn(pass.tickets);
+  if (number < packing.blocks) {
+    pack_weight<true>(pass.weight, pass.packed, outputs, channels, sizes.inp().taps(), number,
+                      block_memory());
+    packing.done();
+    return;
+  }
+  number -= packing.blocks;
+  if (number < making.blocks) {
+    make_dweight(pass.inp, pass.dout, pass.partial_weight, sizes.inp(), weight_tiles, number);
+    making.done();
+    return;
+  }
+  number -= making.blocks;
+  if (dinp_wanted && number < inp_tiles.count()) {
+    packing.wait();
+    convolve(pass.dout, pass.packed, sizes.out(), Result<T>{pass.dinp, nullptr, nullptr, channels, pass.add},
+             inp_tiles, number, pass.partial_inp, pass.tickets + OF_TILES);
+    return;
+  }
+  number -= dinp_wanted ? inp_tiles.count() : 0;
+  making.wait();
+  sum_weight(pass.partial_weight, pass.to, pass.parts_weight, outputs, channels, sizes.inp().taps(), number,
+             block_memory());
 }
 
-// inp [pixels, channels] of maps height x width, out [pixels, outputs]. With parts of the depth their sums lie
-// in `partial` [parts, pixels, outputs], and tiles have a ticket each. `pairs` copy two numbers at once where
-// lines are not multiples of 16 bytes, but of four. Grid: (ceil(outputs / 128), ceil(pixels / 128), parts)
-// blocks of 256 threads, with all that `shared` says.
+// inp [pixels, channels] of maps height x width, weight [outputs, channels, kernel, kernel], out [pixels, outputs];
+// `packed` [outputs, depth], where the depth is that of all taps of the channels, filled up to a multiple of eight.
+// With parts of the depth their sums lie in `partial` [parts, pixels, outputs filled up to a multiple of four].
+// Tickets: five, and with parts one for each tile. Grid: ceil(outputs / 32) ceil(channels / 32) blocks, and
+// ceil(pixels / 128) ceil(outputs / 128) parts, of 256 threads with all the shared memory said above.
 extern "C" __global__ __launch_bounds__(THREADS, 2) void
-conv_forward_f32(const float *inp, const float *packed, const float *bias, float *out, float *partial,
-                 unsigned *tickets, int pixels, int height, int width, int channels, int outputs,
-                 int kernel) {
-  const Result<float> result = {out, bias, partial, pixels, outputs, false};
-  convolve<1>(inp, packed, Map{height, width, channels, kernel}, pixels, result, tickets);
+conv_forward_f32(const float *inp, const float *weight, const float *bias, float *out, float *packed,
+                 float *partial, unsigned *tickets, int pixels, int height, int width, int channels,
+                 int outputs, int kernel, int parts) {
+  const Sizes sizes = {pixels, height, width, channels, outputs, kernel};
+  forward(inp, weight, bias, out, packed, partial, tickets, sizes, parts);
 }
 extern "C" __global__ __launch_bounds__(THREADS, 2) void
-conv_forward_bf16(const bf16 *inp, const bf16 *packed, const float *bias, bf16 *out, float *partial,
-                  unsigned *tickets, int pixels, int height, int width, int channels, int outputs,
-                  int kernel) {
-  const Result<bf16> result = {out, bias, partial, pixels, outputs, false};
-  convolve<8>(inp, packed, Map{height, width, channels, kernel}, pixels, result, tickets);
-}
-extern "C" __global__ __launch_bounds__(THREADS, 2) void
-conv_forward_pairs_bf16(const bf16 *inp, const bf16 *packed, const float *bias, bf16 *out, float *partial,
-                        unsigned *tickets, int pixels, int height, int width, int channels, int outputs,
-                        int kernel) {
-  const Result<bf16> result = {out, bias, partial, pixels, outputs, false};
-  convolve<2>(inp, packed, Map{height, width, channels, kernel}, pixels, result, tickets);
+conv_forward_bf16(const bf16 *inp, const bf16 *weight, const float *bias, bf16 *out, bf16 *packed,
+                 float *partial, unsigned *tickets, int pixels, int height, int width, int channels,
+                 int outputs, int kernel, int parts) {
+  const Sizes sizes = {pixels, height, width, channels, outputs, kernel};
+  forward(inp, weight, bias, out, packed, partial, tickets, sizes, parts);
 }
 
-// dinp [pixels, channels] (+)= the taps of dout [pixels, outputs] times the packed weight; else as forward.
+// dinp [pixels, channels], dweight as the weight and dbias [outputs] (+)= their gradients; null for what is not
+// wanted. `packed` [channels, depth of the outputs' taps] and `partial_inp` are for dinp as forward's are for out;
+// `partial_weight` [parts, the depth of the channels' taps and one more, outputs]. Tickets as forward, for dinp.
+// Grid: for dinp as forward; for dweight or dbias ceil(outputs / 128) ceil((depth + 1) / 128) parts, and
+// ceil(outputs / 32) ceil(channels / 8) blocks.
 extern "C" __global__ __launch_bounds__(THREADS, 2) void
-conv_backward_input_f32(const float *dout, const float *packed, float *dinp, float *partial,
-                        unsigned *tickets, int pixels, int height, int width, int channels, int outputs,
-                        int kernel, int add) {
-  const Result<float> result = {dinp, nullptr, partial, pixels, channels, add != 0};
-  convolve<1>(dout, packed, Map{height, width, outputs, kernel}, pixels, result, tickets);
+conv_backward_f32(const float *dout, const float *inp, const float *weight, float *dinp, float *dweight,
+                  float *dbias, float *packed, float *partial_inp, float *partial_weight, unsigned *tickets,
+                  int pixels, int height, int width, int channels, int outputs, int kernel, int parts_inp,
+                  int parts_weight, int add, int add_weight, int add_bias) {
+  const Backward<float> pass = {dout, inp, weight, dinp, {dweight, dbias, add_weight != 0, add_bias != 0},
+                              packed, partial_inp, partial_weight, tickets, parts_inp, parts_weight, add != 0};
+  backward(pass, Sizes{pixels, height, width, channels, outputs, kernel});
 }
 extern "C" __global__ __launch_bounds__(THREADS, 2) void
-conv_backward_input_bf16(const bf16 *dout, const bf16 *packed, bf16 *dinp, float *partial, unsigned *tickets,
-                         int pixels, int height, int width, int channels, int outputs, int kernel, int add) {
-  const Result<bf16> result = {dinp, nullptr, partial, pixels, channels, add != 0};
-  convolve<8>(dout, packed, Map{height, width, outputs, kernel}, pixels, result, tickets);
-}
-extern "C" __global__ __launch_bounds__(THREADS, 2) void
-conv_backward_input_pairs_bf16(const bf16 *dout, const bf16 *packed, bf16 *dinp, float *partial,
-                               unsigned *tickets, int pixels, int height, int width, int channels,
-                               int outputs, int kernel, int add) {
-  const Result<bf16> result = {dinp, nullptr, partial, pixels, channels, add != 0};
-  convolve<2>(dout, packed, Map{height, width, outputs, kernel}, pixels, result, tickets);
-}
-
-// The sums of each part of the pixels, `partial` [parts, the depth of the channels' taps and one more,
-// outputs].
-// Grid: (ceil(outputs / 128), ceil(that / 128), parts) blocks of 256 threads.
-extern "C" __global__ __launch_bounds__(THREADS, 2) void
-conv_backward_weight_f32(const float *inp, const float *dout, float *partial, int pixels, int height,
-                         int width, int channels, int outputs, int kernel) {
-  backward_weight<1>(inp, dout, partial, Map{height, width, channels, kernel}, pixels, outputs);
-}
-extern "C" __global__ __launch_bounds__(THREADS, 2) void
-conv_backward_weight_bf16(const bf16 *inp, const bf16 *dout, float *partial, int pixels, int height,
-                          int width, int channels, int outputs, int kernel) {
-  backward_weight<8>(inp, dout, partial, Map{height, width, channels, kernel}, pixels, outputs);
-}
-extern "C" __global__ __launch_bounds__(THREADS, 2) void
-conv_backward_weight_pairs_bf16(const bf16 *inp, const bf16 *dout, float *partial, int pixels, int height,
-                                int width, int channels, int outputs, int kernel) {
-  backward_weight<2>(inp, dout, partial, Map{height, width, channels, kernel}, pixels, outputs);
-}
-
-// dweight [outputs, channels, kernel, kernel] and dbias [outputs] (+)= the parts' sums in their order; null
-// for what is not wanted. Grid: (ceil(channels / 8), ceil(outputs / 32)) blocks of 256 threads.
-extern "C" __global__ __launch_bounds__(WEIGHT_THREADS) void
-conv_backward_weight_sum_f32(const float *partial, float *dweight, float *dbias, int parts, int channels,
-                             int outputs, int kernel, int add, int add_bias) {
-  sum_weight(partial, dweight, dbias, parts, outputs, channels, kernel * kernel, add != 0, add_bias != 0);
+conv_backward_bf16(const bf16 *dout, const bf16 *inp, const bf16 *weight, bf16 *dinp, float *dweight,
+                  float *dbias, bf16 *packed, float *partial_inp, float *partial_weight, unsigned *tickets,
+                  int pixels, int height, int width, int channels, int outputs, int kernel, int parts_inp,
+                  int parts_weight, int add, int add_weight, int add_bias) {
+  const Backward<bf16> pass = {dout, inp, weight, dinp, {dweight, dbias, add_weight != 0, add_bias != 0},
+                              packed, partial_inp, partial_weight, tickets, parts_inp, parts_weight, add != 0};
+  backward(pass, Sizes{pixels, height, width, channels, outputs, kernel});
 }

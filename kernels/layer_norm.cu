@@ -1,12 +1,13 @@
 // Layer norm over channels, forward and backward (equations: src/op/layer_norm/mod.rs).
 //
-// A warp has one row and reads it from memory once: up to 2048 bytes of it stay in registers as
+// Forward a warp has one row and reads it from memory once: up to 2048 bytes of it stay in registers as
 // they came (1024 channels in bf16, 512 in f32), the rest is read again, from the cache. Mean first,
-// then the mean of squared distances from it. No shared memory but in the parameters' sums over rows.
+// then the mean of squared distances from it. No shared memory. Backward: layer_norm/backward.cuh.
 // Limits: rows and channels from 1 to 2^30; any alignment (odd ones move one number at a time).
 
 #include "common/reduce.cuh"
 #include "common/vector.cuh"
+#include "layer_norm/backward.cuh"
 
 constexpr int ROW_WARPS = 4;
 // Vectors that stay in registers, and how many numbers one has where rows are aligned: four, so that a warp's
@@ -79,38 +80,6 @@ __device__ inline void forward_row(const T *inp, const float *weight, const floa
   if (threadIdx.x % WARP == 0 && mean != nullptr) *mean = m, *rstd = r;
 }
 
-template <typename T, int WIDTH>
-__device__ inline void backward_row(const T *dout, const T *inp, const float *weight, float m, float r,
-                                    T *dinp, int channels, bool add) {
-  const int vectors = channels / WIDTH;
-  const Row<T, WIDTH> dout_row(dout, vectors), inp_row(inp, vectors);
-  // forward: out = n weight + bias, so g = dout weight is the gradient of n
-  const auto g_and_n = [&](int slot, int at, float(&g)[WIDTH], float(&n)[WIDTH]) {
-    float w[WIDTH];
-    dout_row.get(slot, at, g);
-    inp_row.get(slot, at, n);
-    load<float, WIDTH>(weight + at * WIDTH, w);
-#pragma unroll
-    for (int i = 0; i < WIDTH; ++i) g[i] *= w[i], n[i] = (n[i] - m) * r;
-  };
-  float sum_g = 0.0f, sum_gn = 0.0f;
-  each_vector<T>(vectors, [&](int slot, int at) {
-    float g[WIDTH], n[WIDTH];
-    g_and_n(slot, at, g, n);
-#pragma unroll
-    for (int i = 0; i < WIDTH; ++i) sum_g += g[i], sum_gn += g[i] * n[i];
-  });
-  // forward: n = (inp - mean) rstd
-  const float mean_g = warp_sum(sum_g) / channels, mean_gn = warp_sum(sum_gn) / channels;
-  each_vector<T>(vectors, [&](int slot, int at) {
-    float g[WIDTH], n[WIDTH];
-    g_and_n(slot, at, g, n);
-#pragma unroll
-    for (int i = 0; i < WIDTH; ++i) g[i] = r * (g[i] - mean_g - n[i] * mean_gn);
-    put(dinp + static_cast<size_t>(at) * WIDTH, g, add);
-  });
-}
-
 template <typename T>
 __device__ inline void forward(const T *inp, const float *weight, const float *bias, T *out, float *mean,
                                float *rstd, int rows, int channels, float eps) {
@@ -123,40 +92,6 @@ __device__ inline void forward(const T *inp, const float *weight, const float *b
     forward_row<T, FOUR>(inp + at, weight, bias, out + at, m, r, channels, eps);
   else
     forward_row<T, 1>(inp + at, weight, bias, out + at, m, r, channels, eps);
-}
-
-template <typename T>
-__device__ inline void backward(const T *dout, const T *inp, const float *weight, const float *mean,
-                                const float *rstd, T *dinp, int rows, int channels, bool add) {
-  const int row = blockIdx.x * ROW_WARPS + threadIdx.x / WARP;
-  if (row >= rows) return;
-  const size_t at = static_cast<size_t>(row) * channels;
-  const float m = mean[row], r = rstd[row];
-  if (aligned<FOUR>(dout, channels) && aligned<FOUR>(inp, channels) && aligned<FOUR>(dinp, channels) &&
-      aligned<FOUR>(weight, FOUR))
-    backward_row<T, FOUR>(dout + at, inp + at, weight, m, r, dinp + at, channels, add);
-  else
-    backward_row<T, 1>(dout + at, inp + at, weight, m, r, dinp + at, channels, add);
-}
-
-template <typename T>
-__device__ inline void backward_parameters(const T *dout, const T *inp, const float *mean,
-                                           const float *rstd, float *partial, int rows, int channels) {
-  const ColumnWork work(rows, channels);
-  const bool whole = work.count == FOUR && aligned<FOUR>(dout, channels) && aligned<FOUR>(inp, channels);
-  float sums[2][FOUR] = {};
-#pragma unroll 2
-  for (int row = work.row; row < work.end; row += COLUMN_WARPS) {
-    const size_t at = static_cast<size_t>(row) * channels + work.column;
-    const float m = mean[row], r = rstd[row];
-    float d[FOUR], x[FOUR];
-    load_four(dout + at, work.count, whole, d);
-    load_four(inp + at, work.count, whole, x);
-    // forward: out = n weight + bias
-#pragma unroll
-    for (int i = 0; i < FOUR; ++i) sums[0][i] += d[i] * ((x[i] - m) * r), sums[1][i] += d[i];
-  }
-  store_partial_sums<2>(sums, channels, partial);
 }
 
 // `mean` and `rstd` [rows] are null where no backward pass will follow.
@@ -172,37 +107,21 @@ layer_norm_forward_bf16(const bf16 *inp, const float *weight, const float *bias,
   forward(inp, weight, bias, out, mean, rstd, rows, channels, eps);
 }
 
-// `add` is 1 to add to `dinp`, 0 to set it. Grid: ceil(rows / 4) blocks of 128 threads.
-extern "C" __global__ __launch_bounds__(ROW_WARPS *WARP) void
+// dinp [rows, channels], dweight and dbias [channels] (+)= their gradients: `add..` is 1 to add, 0 to set; null
+// for what is not wanted. For more than one block there are `parts` [blocks and ceil(blocks / 12), 2, channels
+// filled up to a multiple of four], aligned to 16 bytes, and as many tickets as the latter and one more.
+// Grid: a block of 256 threads for each chunk of rows, one or more.
+extern "C" __global__ __launch_bounds__(CHUNK_WARPS *WARP) void
 layer_norm_backward_f32(const float *dout, const float *inp, const float *weight, const float *mean,
-                        const float *rstd, float *dinp, int rows, int channels, int add) {
-  backward(dout, inp, weight, mean, rstd, dinp, rows, channels, add != 0);
+                        const float *rstd, float *dinp, float *dweight, float *dbias, float *parts,
+                        unsigned *tickets, int rows, int channels, int add, int add_weight, int add_bias) {
+  const Parameters to = {dweight, dbias, channels, add_weight != 0, add_bias != 0};
+  backward(dout, inp, weight, mean, rstd, dinp, to, parts, tickets, rows, add != 0);
 }
-extern "C" __global__ __launch_bounds__(ROW_WARPS *WARP) void
+extern "C" __global__ __launch_bounds__(CHUNK_WARPS *WARP) void
 layer_norm_backward_bf16(const bf16 *dout, const bf16 *inp, const float *weight, const float *mean,
-                         const float *rstd, bf16 *dinp, int rows, int channels, int add) {
-  backward(dout, inp, weight, mean, rstd, dinp, rows, channels, add != 0);
-}
-
-// The sums of each chunk of rows: `partial` [chunks, 2, channels], the weight's before the bias's.
-// Grid: (ceil(channels / 128), chunks) blocks of 256 threads; 1 to 65535 chunks.
-extern "C" __global__ __launch_bounds__(COLUMN_WARPS *WARP) void
-layer_norm_backward_parameters_f32(const float *dout, const float *inp, const float *mean,
-                                   const float *rstd, float *partial, int rows, int channels) {
-  backward_parameters(dout, inp, mean, rstd, partial, rows, channels);
-}
-extern "C" __global__ __launch_bounds__(COLUMN_WARPS *WARP) void
-layer_norm_backward_parameters_bf16(const bf16 *dout, const bf16 *inp, const float *mean,
-                                    const float *rstd, float *partial, int rows, int channels) {
-  backward_parameters(dout, inp, mean, rstd, partial, rows, channels);
-}
-
-// Adds the chunks' sums up into one gradient [channels]: `partial` begins at its part of the first chunk
-// (for the bias `channels` numbers further on). Grid: ceil(channels / 32) blocks of 256 threads.
-extern "C" __global__ __launch_bounds__(COLUMN_WARPS *WARP) void
-layer_norm_backward_parameters_sum_f32(const float *partial, float *gradient, int chunks, int channels,
-                                       int add) {
-  const float sum[1] = {sum_of_chunks(partial, chunks, channels, 2 * static_cast<size_t>(channels))};
-  const int channel = blockIdx.x * WARP + threadIdx.x;
-  if (threadIdx.x < WARP && channel < channels) put(gradient + channel, sum, add != 0);
+                        const float *rstd, bf16 *dinp, float *dweight, float *dbias, float *parts,
+                        unsigned *tickets, int rows, int channels, int add, int add_weight, int add_bias) {
+  const Parameters to = {dweight, dbias, channels, add_weight != 0, add_bias != 0};
+  backward(dout, inp, weight, mean, rstd, dinp, to, parts, tickets, rows, add != 0);
 }

@@ -28,7 +28,6 @@ compiler=(nvidia-cuda-nvcc==13.0.88 nvidia-nvvm==13.0.88 nvidia-cuda-crt==13.0.8
 # An assembler as old as the drivers that the lowered headers are for.
 assembler=(nvidia-cuda-nvcc-cu12==12.0.140)
 tools=$root/.cuda
-ptxas=$tools/13.0/nvidia/cu13/bin/ptxas
 old_ptxas=$tools/12.0/nvidia/cuda_nvcc/bin/ptxas
 
 install_packages() { # folder, packages...
@@ -48,26 +47,16 @@ install_packages() { # folder, packages...
   mv "$scratch/packages" "$folder"
 }
 
-# One line a kernel: registers, shared and local bytes; fails on what spills without a reason.
-report() { # device, file of PTX, source
-  "$ptxas" --verbose --gpu-name "$1" --output-file /dev/null "$2" >"$scratch/report" 2>&1 || {
-    cat "$scratch/report" >&2
-    fail "ptxas refuses $2 for $1"
-  }
-  awk -v device="$1" -v source="$3" '
-    /Compiling entry function/ { split($0, quoted, "\x27"); kernel = quoted[2] }
-    /bytes spill stores/ { spilled = $5 + $9; stack = $1 }
-    /Used [0-9]+ registers/ {
-      match($0, /Used [0-9]+/); registers = substr($0, RSTART + 5, RLENGTH - 5)
-      shared = match($0, /[0-9]+ bytes smem/) ? substr($0, RSTART, RLENGTH) + 0 : 0
-      printf "%-8s %-48s %4d registers %6d bytes shared", device, kernel, registers, shared
-      if (stack) printf " %d bytes of stack", stack
-      if (spilled) printf " %d bytes spilled", spilled
-      print ""
-      if (spilled + stack && system("grep -q \"^// spills: " kernel ": .\" \"" source "\"")) unexplained = 1
-    }
-    END { exit unexplained }' "$scratch/report" ||
-    fail "a kernel of ${3#"$root"/} spills without a reason in its file"
+# Fails on a kernel that spills or has a stack without a reason in its file.
+check_spills() { # report of kernels/ptxas.sh
+  local kernel stack spilled unexplained=0
+  while read -r _ kernel _ _ _ _ _ stack _ _ _ spilled _; do
+    if [ "$((stack + spilled))" -gt 0 ] && ! grep -q "^// spills: $kernel: ." "$root"/kernels/*.cu; then
+      echo "$kernel: $stack bytes of stack, $spilled bytes spilled" >&2
+      unexplained=1
+    fi
+  done <"$1"
+  [ "$unexplained" = 0 ] || fail "kernels spill without a reason in their files"
 }
 
 for needed in python3 g++ rustc; do
@@ -87,20 +76,16 @@ make_ptx() { # folder
 }
 make_ptx "$scratch/ptx"
 
+"$root/kernels/ptxas.sh" "$scratch/ptx" | tee "$scratch/report" || fail "ptxas refuses the PTX"
+check_spills "$scratch/report"
 for made in "$scratch"/ptx/*.ptx; do
-  [ -e "$made" ] || continue
   name=$(basename "$made" .ptx)
-  source=$root/kernels/${name%.*}.cu
   ! grep -q _INTERNAL_ "$made" ||
     fail "$name has names with the folder of the source in them: no static or const variables of the device"
   case "$name" in
-    *.compute_80) devices=(sm_80 sm_90a) old_device=sm_80 ;;
-    *.compute_90a) devices=(sm_90a) old_device=sm_90a ;;
-    *) fail "no device is known for $name" ;;
+    *.compute_80) old_device=sm_80 ;;
+    *.compute_90a) old_device=sm_90a ;;
   esac
-  for device in "${devices[@]}"; do
-    report "$device" "$made" "$source"
-  done
   "$old_ptxas" --gpu-name "$old_device" --output-file /dev/null "$made" ||
     fail "$name has instructions that the .version of its header does not: see TARGETS in kernels/build/source.rs"
 done

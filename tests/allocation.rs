@@ -1,10 +1,8 @@
 //! Training steps take no memory: forward, backward, norm and update of small graphs under an
 //! allocator that counts, in a binary of its own so that nothing else runs.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use crformer::cpu::activation::Activation;
+use crformer::cpu::dropout::Dropout;
 use crformer::error::Result;
 use crformer::exec::cpu::CpuSession;
 use crformer::exec::{Session, Slot, Values};
@@ -17,7 +15,6 @@ use crformer::op::contract::{Kind, TensorType};
 use crformer::op::conv::Conv;
 use crformer::op::cross_attention::CrossAttention;
 use crformer::op::cross_entropy::CrossEntropy;
-use crformer::op::dropout::Dropout;
 use crformer::op::embedding::Embedding;
 use crformer::op::image_patches::ImagePatches;
 use crformer::op::layer_norm::LayerNorm;
@@ -35,43 +32,8 @@ use crformer::op::weighted_sum::WeightedSum;
 use crformer::op::window_attention::WindowAttention;
 use crformer::optim::adamw::{Decay, Rate, Update};
 
-/// The system's allocator, counting requests.
-struct Counting;
-
-static REQUESTS: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call is passed on as it is.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        REQUESTS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
-        REQUESTS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.alloc_zeroed(layout) }
-    }
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, new_len: usize) -> *mut u8 {
-        REQUESTS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller's promise.
-        unsafe { System.realloc(at, layout, new_len) }
-    }
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        // SAFETY: the caller's promise.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// How often memory is asked for while `body` runs.
-fn requests(body: impl FnOnce()) -> usize {
-    let before = REQUESTS.load(Ordering::SeqCst);
-    body();
-    REQUESTS.load(Ordering::SeqCst) - before
-}
+#[path = "support/allocations.rs"]
+mod allocations;
 
 /// Rows and channels: several chunks for every parallel loop.
 const ROWS: usize = 300;
@@ -106,7 +68,7 @@ impl Builder {
         activation: Activation,
     ) -> Result<TensorId> {
         let inputs = [inp, self.parameter([outputs, channels])?, self.parameter([outputs])?];
-        self.add(Linear { activation, bias: true, residual: false, packed: false }, &inputs)
+        self.add(Linear { activation, bias: true, ..Linear::default() }, &inputs)
     }
 
     fn loss(mut self, a: TensorId, b: TensorId) -> Result<(Graph, TensorId)> {
@@ -128,10 +90,8 @@ fn plain_loops() -> Result<(Graph, TensorId)> {
     let tables = [tables[0], tables[1], tables[2], b.parameter([2, CHANNELS])?];
     let x = b.add(Embedding {}, &tables)?;
     let normal = b.norm(x)?;
-    let dropped = b.add(Dropout { rate: 0.1, per_sample: false }, &[normal])?;
-    let path = b.add(Dropout { rate: 0.1, per_sample: true }, &[dropped])?;
     let alpha = b.parameter([1])?;
-    let scaled = b.add(ScaledAdd {}, &[alpha, path, x])?;
+    let scaled = b.add(ScaledAdd {}, &[alpha, normal, x])?;
     let turned = b.add(Transpose {}, &[scaled])?;
     let back = b.add(Transpose {}, &[turned])?;
     let both = b.add(Concat { axis: 2 }, &[back, normal])?;
@@ -141,7 +101,7 @@ fn plain_loops() -> Result<(Graph, TensorId)> {
     b.loss(placed, scaled)
 }
 
-/// Linear layers with every epilogue.
+/// Linear layers with every prologue and epilogue.
 fn linear_layers() -> Result<(Graph, TensorId)> {
     let mut b = Builder(Graph::new());
     let x = b.0.input("x", TensorType::activation([2, ROWS, CHANNELS]))?;
@@ -149,8 +109,15 @@ fn linear_layers() -> Result<(Graph, TensorId)> {
     let gelu = b.linear(normal, CHANNELS, HIDDEN, Activation::Gelu)?;
     let relu = b.linear(gelu, HIDDEN, CHANNELS, Activation::Relu)?;
     let inputs = [relu, b.parameter([CHANNELS, CHANNELS])?, b.parameter([CHANNELS])?, normal];
-    let (activation, bias, residual, packed) = (Activation::None, true, true, false);
-    let last = b.add(Linear { activation, bias, residual, packed }, &inputs)?;
+    let op = Linear { bias: true, residual: true, ..Linear::default() };
+    let mut last = b.add(op.clone(), &inputs)?;
+    for per_sample in [false, true] {
+        let norm = [b.parameter([CHANNELS])?, b.parameter([CHANNELS])?];
+        let (weight, bias) = (b.parameter([CHANNELS, CHANNELS])?, b.parameter([CHANNELS])?);
+        let drop = Some(Dropout { rate: 0.1, per_sample });
+        let inputs = [last, weight, norm[0], norm[1], bias, normal];
+        last = b.add(Linear { norm: Some(1e-5), drop, ..op.clone() }, &inputs)?;
+    }
     b.loss(last, normal)
 }
 
@@ -229,7 +196,7 @@ fn of_training((graph, loss): (Graph, TensorId)) -> usize {
     let mut session = session(&graph, loss, true).expect("a session");
     let rates = vec![Rate { learning_rate: 1e-3, decay: 0.1 }; session.trained().len()];
     (1..=2).for_each(|step| train(&mut session, step, &rates));
-    requests(|| (3..3 + STEPS as u64).for_each(|step| train(&mut session, step, &rates)))
+    allocations::during(|| (3..3 + STEPS as u64).for_each(|step| train(&mut session, step, &rates)))
 }
 
 /// Requests of `STEPS` inferences, whose weights are packed, after one other.
@@ -237,7 +204,7 @@ fn of_inference((graph, loss): (Graph, TensorId)) -> usize {
     let mut session = session(&graph, loss, false).expect("a session");
     session.forward(1).expect("a pass");
     let mut pass = |step| session.forward(step).expect("a pass");
-    requests(|| (2..2 + STEPS as u64).for_each(&mut pass))
+    allocations::during(|| (2..2 + STEPS as u64).for_each(&mut pass))
 }
 
 fn main() {

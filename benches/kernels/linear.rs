@@ -1,4 +1,6 @@
 //! The linear layers that the model's time goes to: Swin's four stages, BERT, the decoder.
+//!
+//! For one picture, or as many as each number of `CRFORMER_BENCH_BATCH="1 8"` says.
 
 use crformer::cpu::activation::Activation;
 use crformer::op::contract::TensorType;
@@ -18,14 +20,16 @@ pub fn bench(c: &mut Criterion) {
         (225, 1024, 4096),
         (20, 768, 3072),
     ];
-    for (rows, channels, outputs) in shapes {
+    let batches = run::batches().into_iter();
+    let times = |batch| shapes.map(|(rows, channels, outputs)| (batch * rows, channels, outputs));
+    for (rows, channels, outputs) in batches.flat_map(times) {
         let inputs = [
             TensorType::activation([rows, channels]),
             TensorType::activation([outputs, channels]),
             TensorType::activation([outputs]),
         ];
         let activation = if outputs > channels { Activation::Gelu } else { Activation::None };
-        let op = Linear { activation, bias: true, residual: false, packed: false };
+        let op = Linear { activation, bias: true, ..Linear::default() };
         run::both(c, &format!("linear/{rows}x{channels} to {outputs}"), op, &inputs);
     }
 }

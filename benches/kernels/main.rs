@@ -1,16 +1,24 @@
-//! Every operation on the CPU, both directions, at the shapes of the model at 480 x 480.
+//! Every operation, both directions, at the shapes of the model at 480 x 480.
 //!
-//! One file an operation. `RAYON_NUM_THREADS` says how many threads, as everywhere.
+//! One file an operation. On the CPU in f32; `RAYON_NUM_THREADS` says how many threads, as everywhere.
+//! `CRFORMER_BENCH_DEVICE=cuda:0` (or `vm`) has a device do it, in bf16 and f32.
 
-use criterion::{criterion_group, criterion_main};
+use std::process::ExitCode;
+
+use crformer::error::ErrorKind;
+use criterion::{Criterion, criterion_group};
+
+#[path = "../support/mod.rs"]
+mod support;
 
 mod add;
 mod avg_pool;
 mod concat;
 mod conv;
+mod cpu;
 mod cross_attention;
 mod cross_entropy;
-mod dropout;
+mod device;
 mod embedding;
 mod image_patches;
 mod layer_norm;
@@ -27,6 +35,7 @@ mod softmax_weighted_sum;
 mod transpose;
 mod weighted_sum;
 mod window_attention;
+mod work;
 
 criterion_group!(
     kernels,
@@ -36,7 +45,6 @@ criterion_group!(
     conv::bench,
     cross_attention::bench,
     cross_entropy::bench,
-    dropout::bench,
     embedding::bench,
     image_patches::bench,
     layer_norm::bench,
@@ -53,4 +61,15 @@ criterion_group!(
     weighted_sum::bench,
     window_attention::bench,
 );
-criterion_main!(kernels);
+
+fn main() -> ExitCode {
+    kernels();
+    Criterion::default().configure_from_args().final_summary();
+    match run::left_out() {
+        0 => ExitCode::SUCCESS,
+        count => {
+            eprintln!("{count} did not fit in the device's memory");
+            ExitCode::from(ErrorKind::Memory.exit_code())
+        }
+    }
+}

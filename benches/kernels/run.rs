@@ -1,14 +1,30 @@
-//! Both directions of one operation on random numbers, at given shapes, for a bench.
+//! Both directions of one operation on random numbers, at given shapes, on the machine that was asked for.
+//!
+//! On a device, in bf16 and in f32. What does not fit in its memory is said and left out; the bench then ends with
+//! an error. `elem/s` in the figures are floating-point operations a second.
 
-use std::hint::black_box;
+use std::cell::{Cell, OnceCell, RefCell};
 
+use crformer::cuda;
+use crformer::cuda::precision::Precision;
+use crformer::error::{Error, ErrorKind, Result};
 use crformer::op::Op;
-use crformer::op::contract::{
-    Backward, Forward, Gradient, Inputs, Kind, Operand, Signature, TensorType,
-};
+use crformer::op::contract::{Signature, TensorType};
 use crformer::rng::Philox;
-use crformer::write::Write;
 use criterion::Criterion;
+
+use crate::device::{self, Repeated};
+use crate::work::{Direction, Work};
+use crate::{cpu, support};
+
+/// An operation, the types of its inputs, and the bound of those that are indices.
+#[derive(Clone)]
+pub struct Subject {
+    pub op: Op,
+    pub types: Vec<TensorType>,
+    pub signature: Signature,
+    indices_below: usize,
+}
 
 /// Times forward, with what it keeps, and backward of all gradients, which sets them.
 ///
@@ -20,9 +36,20 @@ pub fn both_with_indices(
     inputs: &[TensorType],
     indices_below: usize,
 ) {
-    let mut run = Run::new(op.into(), inputs.to_vec(), indices_below);
-    c.bench_function(&format!("{name}/forward"), |b| b.iter(|| run.forward()));
-    c.bench_function(&format!("{name}/backward"), |b| b.iter(|| run.backward()));
+    let op = op.into();
+    let references: Vec<&TensorType> = inputs.iter().collect();
+    let signature = op.operation().signature(&references).expect("inputs that fit");
+    let subject = Subject { op, types: inputs.to_vec(), signature, indices_below };
+    match open() {
+        None => on_cpu(c, name, &subject),
+        Some(device) => {
+            for precision in [Precision::Bf16, Precision::F32] {
+                if let Err(error) = on_device(c, name, &subject, device, precision) {
+                    leave_out(&format!("{name} in {}", label(precision)), error);
+                }
+            }
+        }
+    }
 }
 
 /// The same for an operation without indices, or with masks that are 0 or 1.
@@ -30,94 +57,109 @@ pub fn both(c: &mut Criterion, name: &str, op: impl Into<Op>, inputs: &[TensorTy
     both_with_indices(c, name, op, inputs, 2);
 }
 
-/// An operation with the memory of its passes.
-struct Run {
-    op: Op,
-    types: Vec<TensorType>,
-    signature: Signature,
-    real: Vec<Vec<f32>>,
-    index: Vec<Vec<i32>>,
-    out: Vec<f32>,
-    dout: Vec<f32>,
-    kept: Vec<Vec<f32>>,
-    gradients: Vec<Vec<f32>>,
-    workspaces: [Vec<f32>; 2],
-}
-
-impl Run {
-    fn new(op: Op, types: Vec<TensorType>, indices_below: usize) -> Self {
-        let references: Vec<&TensorType> = types.iter().collect();
-        let signature = op.operation().signature(&references).expect("inputs that fit");
+impl Subject {
+    /// Draws as many numbers as are asked for. Drawing hundreds of megabytes would take longer than the bench: a
+    /// stretch is repeated.
+    pub fn normal(&self) -> impl FnMut(usize) -> Vec<f32> {
         let mut reader = Philox::new(1, 1).reader();
-        let mut normal = |len: usize| -> Vec<f32> {
-            // Drawing hundreds of megabytes would take longer than the bench: repeat a stretch.
+        move |len| {
             let stretch: Vec<f32> = (0..len.min(65_537)).map(|_| reader.normal() as f32).collect();
             stretch.iter().copied().cycle().take(len).collect()
-        };
-        let len_if = |t: &TensorType, index: bool| match (t.kind == Kind::Index) == index {
-            true => t.shape.len(),
-            false => 0,
-        };
-        let real = types.iter().map(|t| normal(len_if(t, false))).collect();
-        let dout = normal(signature.out.shape.len());
-        let mut draw = Philox::new(2, 2).reader();
-        let mut indices = |len: usize| (0..len).map(|_| draw.below(indices_below) as i32).collect();
-        let gradient = |(t, &d): (&TensorType, &bool)| vec![0.0; if d { t.shape.len() } else { 0 }];
-        Self {
-            index: types.iter().map(|t| indices(len_if(t, true))).collect(),
-            real,
-            out: vec![0.0; dout.len()],
-            dout,
-            kept: signature.kept.iter().map(|k| vec![0.0; k.shape.len()]).collect(),
-            gradients: types.iter().zip(&signature.differentiable).map(gradient).collect(),
-            workspaces: [signature.forward_workspace, signature.backward_workspace]
-                .map(|len| vec![0.0; len]),
-            op,
-            types,
-            signature,
         }
     }
 
-    fn inputs(&self) -> Inputs<'_, f32> {
-        let operand = |(i, of): (usize, &TensorType)| match of.kind {
-            Kind::Index => Operand::Index(&self.index[i]),
-            _ => Operand::Real(&self.real[i]),
-        };
-        let operands = self.types.iter().enumerate().map(operand).collect();
-        Inputs { types: self.types.iter().collect(), operands }
+    pub fn indices(&self) -> impl FnMut(usize) -> Vec<i32> {
+        let mut reader = Philox::new(2, 2).reader();
+        let below = self.indices_below;
+        move |len| (0..len).map(|_| reader.below(below) as i32).collect()
     }
+}
 
-    fn forward(&mut self) {
-        let mut out = std::mem::take(&mut self.out);
-        let mut kept = std::mem::take(&mut self.kept);
-        let mut workspace = std::mem::take(&mut self.workspaces[0]);
-        self.op.on_cpu::<f32>().forward(Forward {
-            inputs: self.inputs(),
-            out: &mut out,
-            kept: kept.iter_mut().map(Vec::as_mut_slice).collect(),
-            workspace: &mut workspace,
-            random: Philox::new(3, 3),
-        });
-        black_box(&out);
-        (self.out, self.kept, self.workspaces[0]) = (out, kept, workspace);
-    }
+/// Numbers of pictures to measure linear layers for.
+pub fn batches() -> Vec<usize> {
+    or_end(support::batches()).unwrap_or_else(|| vec![1])
+}
 
-    fn backward(&mut self) {
-        let mut gradients = std::mem::take(&mut self.gradients);
-        let mut workspace = std::mem::take(&mut self.workspaces[1]);
-        let wanted = gradients.iter_mut().zip(&self.signature.differentiable);
-        self.op.on_cpu::<f32>().backward(Backward {
-            inputs: self.inputs(),
-            out: &self.out,
-            kept: self.kept.iter().map(Vec::as_slice).collect(),
-            dout: &self.dout,
-            dinputs: wanted
-                .map(|(values, &d)| d.then_some(Gradient { values, write: Write::Set }))
-                .collect(),
-            workspace: &mut workspace,
-            random: Philox::new(3, 3),
+fn on_cpu(c: &mut Criterion, name: &str, subject: &Subject) {
+    // Made only if the command line chooses one of its directions.
+    let run = OnceCell::new();
+    let run = || run.get_or_init(|| RefCell::new(cpu::Run::new(subject))).borrow_mut();
+    let mut group = c.benchmark_group(name);
+    group.throughput(Work::of(subject, Direction::Forward, Precision::F32).throughput());
+    group.bench_function("forward", |b| b.iter(|| run().forward()));
+    group.throughput(Work::of(subject, Direction::Backward, Precision::F32).throughput());
+    group.bench_function("backward", |b| b.iter(|| run().backward()));
+}
+
+fn on_device(
+    c: &mut Criterion,
+    name: &str,
+    subject: &Subject,
+    device: &cuda::device::Device,
+    precision: Precision,
+) -> Result<()> {
+    device::check_memory(device, subject, precision)?;
+    let run = OnceCell::new();
+    let run = || run.get_or_init(|| or_end(device::Run::new(device, subject, precision)));
+    let mut group = c.benchmark_group(name);
+    for direction in [Direction::Forward, Direction::Backward] {
+        let passes = OnceCell::new();
+        group.throughput(Work::of(subject, direction, precision).throughput());
+        group.bench_function(format!("{} {}", direction.name(), label(precision)), |b| {
+            let passes = passes.get_or_init(|| or_end(Repeated::new(device, run(), direction)));
+            b.iter_custom(|count| or_end(passes.time(count)));
         });
-        black_box(&gradients);
-        (self.gradients, self.workspaces[1]) = (gradients, workspace);
     }
+    Ok(())
+}
+
+fn label(precision: Precision) -> &'static str {
+    match precision {
+        Precision::F32 => "f32",
+        Precision::Bf16 => "bf16",
+    }
+}
+
+/// The device, unless it is the CPU; open until the program ends.
+fn open() -> Option<&'static cuda::device::Device> {
+    thread_local! {
+        static OPEN: Cell<Option<Option<&'static cuda::device::Device>>> = const { Cell::new(None) };
+    }
+    OPEN.with(|open| {
+        if open.get().is_none() {
+            let device = or_end(support::device().and_then(crformer::exec::Device::open));
+            open.set(Some(device.map(|device| &*Box::leak(Box::new(device)))));
+        }
+        open.get().flatten()
+    })
+}
+
+thread_local! {
+    static LEFT_OUT: Cell<usize> = const { Cell::new(0) };
+}
+
+/// How many subjects did not fit.
+pub fn left_out() -> usize {
+    LEFT_OUT.get()
+}
+
+/// Too little memory for one subject is no reason to leave out the next; anything else ends the bench, because after
+/// a kernel that failed a device does nothing more.
+fn leave_out(name: &str, error: Error) {
+    match error.kind() {
+        ErrorKind::Memory => {
+            eprintln!("{name}: left out: {error}");
+            LEFT_OUT.set(LEFT_OUT.get() + 1);
+        }
+        _ => end(&error.at(name)),
+    }
+}
+
+fn or_end<T>(result: Result<T>) -> T {
+    result.unwrap_or_else(|error| end(&error))
+}
+
+fn end(error: &Error) -> ! {
+    eprintln!("{error}");
+    std::process::exit(error.exit_code().into())
 }

@@ -22,7 +22,7 @@ from torch import nn
 
 from crformer_pytorch import CRFormer, read_config
 
-DTYPES = {"f32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"f32": torch.float32, "tf32": torch.float32, "bf16": torch.bfloat16, "bf16-pure": torch.bfloat16}
 PARTS = ("text", "visual.patch_embed", "visual.stages.0", "visual.stages.1", "visual.stages.2", "visual.stages.3",
          "fusion.1", "fusion.2", "fusion.3", "neck", "query", "decoder", "head")
 DECODER_PARTS = ("self_attn", "cross_attn", "mlp", "calibration")
@@ -114,12 +114,17 @@ def repeat(call, watch, arguments):
     return watch.report()
 
 
+def compiled(model, arguments):
+    """The model as torch.compile makes it, if it shall, else as it is."""
+    return torch.compile(model, mode=arguments.compile, dynamic=False) if arguments.compile else model
+
+
 def inference_call(model, inputs, arguments):
     """One inference as a function without arguments."""
     model.eval()
     if arguments.fix_biases:
         model.fix_biases()
-    run = torch.compile(model, mode=arguments.compile) if arguments.compile else model
+    run = compiled(model, arguments)
 
     @torch.no_grad()
     def call():
@@ -132,7 +137,7 @@ def training_call(model, inputs, arguments):
     """One training step as a function without arguments: forward, losses, backward, update."""
     model.train()
     steps = optimizer(model, arguments)
-    run = torch.compile(model, mode=arguments.compile) if arguments.compile else model
+    run = compiled(model, arguments)
     cast = torch.autocast(inputs[0].device.type, torch.bfloat16) if arguments.dtype == "bf16" else contextlib.nullcontext()
 
     def call():
@@ -145,12 +150,20 @@ def training_call(model, inputs, arguments):
     return call
 
 
-def time_inference(model, inputs, watch, arguments):
-    return repeat(inference_call(model, inputs, arguments), watch, arguments)
-
-
-def time_training(model, inputs, watch, arguments):
-    return repeat(training_call(model, inputs, arguments), watch, arguments)
+def prepare(what, attention, size, arguments):
+    """A case as a function without arguments, its model, its inputs."""
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(1)
+    if arguments.dtype == "tf32":
+        torch.set_float32_matmul_precision("high")
+    device = torch.device(arguments.device)
+    config = read_config(arguments.config)
+    # Autocast is over weights in f32; bf16-pure trains weights that are kept in bf16.
+    held = torch.float32 if what == "training" and arguments.dtype == "bf16" else DTYPES[arguments.dtype]
+    model = CRFormer(config, attention).draw_weights().to(device, held).to(memory_format=torch.channels_last)
+    inputs = batch(config, size, device, held)
+    make = training_call if what == "training" else inference_call
+    return make(model, inputs, arguments), model, inputs
 
 
 def time_modules(model, inputs, watch, arguments):
@@ -200,18 +213,10 @@ def time_modules(model, inputs, watch, arguments):
 
 def measure(what, attention, size, arguments):
     """One case, in this process: prints its JSON line."""
-    torch.set_num_threads(arguments.threads)
-    torch.manual_seed(1)
-    if arguments.dtype == "tf32":
-        torch.set_float32_matmul_precision("high")
-    device = torch.device(arguments.device)
-    config = read_config(arguments.config)
-    base = resident_peak()
-    held = torch.float32 if what == "training" else DTYPES[arguments.dtype]
-    model = CRFormer(config, attention).draw_weights().to(device, held).to(memory_format=torch.channels_last)
+    device, base = torch.device(arguments.device), resident_peak()
+    call, model, inputs = prepare(what, attention, size, arguments)
     watch = Stopwatch(device, arguments.threads)
-    time_case = {"inference": time_inference, "training": time_training, "modules": time_modules}[what]
-    report = time_case(model, batch(config, size, device, held), watch, arguments)
+    report = time_modules(model, inputs, watch, arguments) if what == "modules" else repeat(call, watch, arguments)
     line = {
         "what": what, "attention": attention, "batch": size, "threads": arguments.threads, "device": arguments.device,
         "dtype": arguments.dtype, "compile": arguments.compile, "freeze_text": arguments.freeze_text, "fix_biases": arguments.fix_biases,
@@ -235,7 +240,8 @@ def main():
     parser.add_argument("--config", help="config.json of another size; the paper's sizes without it")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--dtype", choices=DTYPES, default="f32",
-                        help="bf16: inference with bf16 weights, training with autocast over f32 weights")
+                        help="bf16: inference with bf16 weights, training with autocast over f32 weights; "
+                             "bf16-pure: training with bf16 weights")
     parser.add_argument("--compile", choices=("default", "reduce-overhead", "max-autotune"),
                         help="torch.compile mode; without it eager")
     parser.add_argument("--freeze-text", action="store_true", help="BERT's embeddings and last two layers do not learn")

@@ -150,6 +150,8 @@ template <typename T, int VECTOR, int SIDE, Lies LIES, int THREADS> struct TapLo
     from = data + (static_cast<long long>(shifted) * map.channels + channel);
   }
 
+  __device__ void arrived(void *, int) const {}
+
   __device__ void next(void *to_) {
     char *const to = static_cast<char *>(to_);
     const unsigned *const is_outside = table + (BY_DEPTH ? line : pixel % TABLE + line);

@@ -26,6 +26,11 @@ enum class Lies {
   BY_OTHER, // [depth, other]
 };
 
+// Where a tile of the result begins.
+struct TileAt {
+  int row, column;
+};
+
 // Which part of the result, and of the sum, a block makes.
 struct GemmTask {
   int rows, columns; // of the result
@@ -35,10 +40,19 @@ struct GemmTask {
 
   // Grid: (column tiles, row tiles, parts of the depth).
   __device__ GemmTask(int rows_, int columns_, int depth_, int side, int step)
-      : rows(rows_), columns(columns_), row(blockIdx.y * side), column(blockIdx.x * side), depth(depth_) {
+      : GemmTask(rows_, columns_, depth_,
+                 TileAt{static_cast<int>(blockIdx.y) * side, static_cast<int>(blockIdx.x) * side}) {
+    set_part(blockIdx.z, gridDim.z, step);
+  }
+
+  // The whole sum of a tile.
+  __device__ GemmTask(int rows_, int columns_, int depth_, TileAt at)
+      : rows(rows_), columns(columns_), row(at.row), column(at.column), depth(depth_), begin(0), end(depth_) {}
+
+  __device__ void set_part(int which, int parts, int step) {
     const int steps = (depth + step - 1) / step;
-    const int part = (steps + gridDim.z - 1) / gridDim.z * step;
-    begin = min(static_cast<int>(blockIdx.z) * part, depth);
+    const int part = (steps + parts - 1) / parts * step;
+    begin = min(which * part, depth);
     end = min(begin + part, depth);
   }
 };
@@ -51,19 +65,26 @@ template <typename Tile> __device__ inline int in_half(int row, int column) {
   return row * Tile::COLUMNS + (column ^ (row % 4 * 8));
 }
 
-// Hands the half tile out: `finish(row, column, values)` for four neighbouring columns of which at least
+// Hands the half tile out: `finish(row, column, values)` for WIDTH neighbouring columns of which at least
 // the first is in the result.
-template <typename Tile, typename Finish>
+template <typename Tile, int WIDTH, typename Finish>
 __device__ inline void finish_half(const float *half, int first_row, const GemmTask &task, Finish &finish) {
+  using Vector = typename Word<WIDTH * sizeof(float)>::Type;
 #pragma unroll 2
-  for (int i = threadIdx.x; i < Tile::ROWS / 2 * Tile::COLUMNS / FOUR; i += Tile::THREADS) {
-    const int row = i / (Tile::COLUMNS / FOUR), column = i % (Tile::COLUMNS / FOUR) * FOUR;
-    float values[FOUR];
-    load<float, FOUR>(half + in_half<Tile>(row, column), values);
+  for (int i = threadIdx.x; i < Tile::ROWS / 2 * Tile::COLUMNS / WIDTH; i += Tile::THREADS) {
+    const int row = i / (Tile::COLUMNS / WIDTH), column = i % (Tile::COLUMNS / WIDTH) * WIDTH;
+    union {
+      Vector whole;
+      float values[WIDTH];
+    };
+    whole = *reinterpret_cast<const Vector *>(half + in_half<Tile>(row, column));
     if (first_row + row < task.rows && task.column + column < task.columns)
       finish(first_row + row, task.column + column, values);
   }
 }
+
+// Whether a type of `finish` takes pairs of columns too; `by_pairs()` then says whether it wants them.
+template <typename Finish> constexpr bool TAKES_PAIRS = false;
 
 // Takes both halves out. `put(half)` stores into it what this thread has of the given half: the
 // first half of the threads has the upper, the other the lower.
@@ -74,6 +95,12 @@ __device__ inline void finish_tile(float *half, const GemmTask &task, Put put, F
     __syncthreads();
     if (threadIdx.x / (Tile::THREADS / 2) == which) put(half);
     __syncthreads();
-    finish_half<Tile>(half, task.row + which * (Tile::ROWS / 2), task, finish);
+    const int first_row = task.row + which * (Tile::ROWS / 2);
+    if constexpr (TAKES_PAIRS<Finish>)
+      if (finish.by_pairs()) {
+        finish_half<Tile, 2>(half, first_row, task, finish);
+        continue;
+      }
+    finish_half<Tile, FOUR>(half, first_row, task, finish);
   }
 }

@@ -52,8 +52,10 @@ __device__ inline uint4 guarded(const bf16 *from, int count) {
 // Brings an operand into shared memory, step by step: a thread of THREADS one chunk of every BETWEEN-th line.
 // WHOLE says that its lines begin where 16 bytes do.
 template <int SIDE, Lies LIES, int THREADS, bool WHOLE = false> struct Loader {
+  using Number = bf16;
   using Place = Step<SIDE, LIES>;
   static constexpr bool BY_DEPTH = LIES == Lies::BY_DEPTH;
+  static constexpr int WIDTH = CHUNK, LINES = Place::LINES, LINE_NUMBERS = Place::CHUNKS * CHUNK;
   static constexpr int BETWEEN = THREADS / Place::CHUNKS;
   static_assert(BETWEEN % 8 == 0, "chunks of a thread are permuted alike");
   const bf16 *from; // this thread's first chunk of the next step
@@ -64,23 +66,39 @@ template <int SIDE, Lies LIES, int THREADS, bool WHOLE = false> struct Loader {
 
   __device__ Loader(const bf16 *data, int others, int depth, int other, int begin)
       : length(BY_DEPTH ? depth : others), whole(WHOLE || aligned<CHUNK>(data, length)) {
-    const int line = (BY_DEPTH ? other : begin) + threadIdx.x / Place::CHUNKS;
-    const int column = (BY_DEPTH ? begin : other) + threadIdx.x % Place::CHUNKS * CHUNK;
-    lines = (BY_DEPTH ? others : depth) - line, count = length - column;
-    from = data + static_cast<size_t>(line) * length + column;
-    place = held(Place::offset(threadIdx.x / Place::CHUNKS, threadIdx.x % Place::CHUNKS));
+    const int first = (BY_DEPTH ? other : begin) + line(), from_column = (BY_DEPTH ? begin : other) + column();
+    lines = (BY_DEPTH ? others : depth) - first, count = length - from_column;
+    from = data + static_cast<size_t>(first) * length + from_column;
+    place = held(Place::offset(line(), column() / CHUNK));
   }
 
+  // This thread's first line of a step, and where in it its chunk begins.
+  static __device__ int line() { return threadIdx.x / Place::CHUNKS; }
+  static __device__ int column() { return threadIdx.x % Place::CHUNKS * CHUNK; }
+
+  // Its chunk of the line `l` lines further on, in the step that lies at `to`.
+  __device__ bf16 *chunk(char *to, int l) const {
+    return reinterpret_cast<bf16 *>(to + place + l * Place::LINE_BYTES);
+  }
+
+  // What this thread has copied of a step is there, before others read it: as it was.
+  __device__ void arrived(char *, int) const {}
+
   __device__ void next(char *to) {
+    next_if(to, [](int) { return true; });
+  }
+
+  // With zeros instead of the lines, counted from this thread's first, that are not wanted.
+  template <typename Wanted> __device__ void next_if(char *to, Wanted wanted) {
     to += place;
-    if (BETWEEN <= Place::LINES || threadIdx.x < Place::LINES * Place::CHUNKS) {
+    if (BETWEEN <= LINES || threadIdx.x < LINES * Place::CHUNKS) {
       if (whole)
-        each_chunk([&](int l, bool there) {
+        each_chunk(wanted, [&](int l, bool there) {
           copy_async<16>(shared_address(to + l * Place::LINE_BYTES), from + static_cast<size_t>(l) * length,
                          there);
         });
       else
-        each_chunk([&](int l, bool there) {
+        each_chunk(wanted, [&](int l, bool there) {
           *reinterpret_cast<uint4 *>(to + l * Place::LINE_BYTES) =
               guarded(from + static_cast<size_t>(l) * length, there ? min(count, CHUNK) : 0);
         });
@@ -89,9 +107,9 @@ template <int SIDE, Lies LIES, int THREADS, bool WHOLE = false> struct Loader {
     from += BY_DEPTH ? STEP : static_cast<size_t>(STEP) * length;
   }
 
-  template <typename Visit> __device__ void each_chunk(Visit visit) const {
+  template <typename Wanted, typename Visit> __device__ void each_chunk(Wanted wanted, Visit visit) const {
 #pragma unroll
-    for (int l = 0; l < Place::LINES; l += BETWEEN) visit(l, l < lines && count > 0);
+    for (int l = 0; l < LINES; l += BETWEEN) visit(l, l < lines && count > 0 && wanted(l));
   }
 };
 
@@ -171,7 +189,8 @@ __device__ inline void product(First &first, Second &second, char *shared, const
 #pragma unroll 1
   for (int step = 1 - STAGES; step < steps; ++step) {
     copy_wait<STAGES - 2>(); // this step has come, for this thread
-    __syncthreads();         // for all, and nobody uses the step before it any more
+    if (step >= 0) first.arrived(shared + ready, step), second.arrived(shared + ready + OPERAND_BYTES<Tile::ROWS>, step);
+    __syncthreads(); // for all, and nobody uses the step before it any more
     if (step + STAGES - 1 < steps)
       first.next(shared + free), second.next(shared + free + OPERAND_BYTES<Tile::ROWS>);
     copy_commit();
@@ -195,16 +214,6 @@ __device__ inline void product(First &first, Second &second, char *shared, const
               make_float2(sums[i][j][lower * 2], sums[i][j][lower * 2 + 1]);
   };
   finish_tile<Tile>(reinterpret_cast<float *>(shared), task, put, finish);
-}
-
-// The same of two matrices.
-template <int SIDE, Lies FIRST, Lies SECOND, typename Finish>
-__device__ inline void product(const bf16 *first, const bf16 *second, const GemmTask &task, Finish finish) {
-  using Tile = Square<SIDE>;
-  __shared__ alignas(128) char shared[SHARED_BYTES<Tile>];
-  Loader<SIDE, FIRST, Tile::THREADS> a(first, task.rows, task.depth, task.row, task.begin);
-  Loader<SIDE, SECOND, Tile::THREADS> b(second, task.columns, task.depth, task.column, task.begin);
-  product<Tile, FIRST, SECOND>(a, b, shared, task, finish);
 }
 
 } // namespace gemm_bf16

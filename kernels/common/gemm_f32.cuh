@@ -14,35 +14,52 @@ namespace gemm_f32 {
 
 constexpr int SIDE = 128;
 constexpr int STEP = 16;
+constexpr int STAGES = 2;
 template <int SIDE> constexpr int LINE = SIDE + FOUR;
 template <int SIDE> constexpr int OPERAND = LINE<SIDE> * STEP;
 template <typename Tile>
-constexpr int SHARED_BYTES = 2 * (OPERAND<Tile::ROWS> + OPERAND<Tile::COLUMNS>)*sizeof(float);
+constexpr int SHARED_BYTES = STAGES * (OPERAND<Tile::ROWS> + OPERAND<Tile::COLUMNS>)*sizeof(float);
 
 // Brings an operand into shared memory, step by step: a thread of THREADS every THREADS-th number.
 template <int SIDE, Lies LIES, int THREADS> struct Loader {
+  using Number = float;
   static constexpr bool BY_DEPTH = LIES == Lies::BY_DEPTH;
-  static constexpr int LENGTH = BY_DEPTH ? STEP : SIDE; // of a line of the step as it lies in global memory
+  // Of a line of the step as it lies in global memory.
+  static constexpr int LINE_NUMBERS = BY_DEPTH ? STEP : SIDE, LINES = BY_DEPTH ? SIDE : STEP;
+  static constexpr int WIDTH = 1, BETWEEN = THREADS / LINE_NUMBERS;
   const float *data, *from;
   int others, left; // in the operand from this thread's first number on, in both directions
   int stride;
 
   __device__ Loader(const float *data_, int others_, int depth, int other, int begin) : data(data_) {
-    const int o = other + (BY_DEPTH ? threadIdx.x / LENGTH : threadIdx.x % LENGTH);
-    const int d = begin + (BY_DEPTH ? threadIdx.x % LENGTH : threadIdx.x / LENGTH);
+    const int o = other + (BY_DEPTH ? line() : column()), d = begin + (BY_DEPTH ? column() : line());
     others = others_ - o, left = depth - d, stride = BY_DEPTH ? depth : others_;
     from = data + (BY_DEPTH ? static_cast<size_t>(o) * stride + d : static_cast<size_t>(d) * stride + o);
   }
 
+  // This thread's first line of a step, and its number in it.
+  static __device__ int line() { return threadIdx.x / LINE_NUMBERS; }
+  static __device__ int column() { return threadIdx.x % LINE_NUMBERS; }
+
+  // Its number of the line `l` lines further on, in the step that lies at `to`.
+  __device__ float *chunk(float *to, int l) const {
+    return to + (BY_DEPTH ? column() * LINE<SIDE> + line() + l : (line() + l) * LINE<SIDE> + column());
+  }
+
+  // What this thread has copied of a step is there, before others read it: as it was.
+  __device__ void arrived(float *, int) const {}
+
   __device__ void next(float *to) {
-    to += BY_DEPTH ? threadIdx.x % LENGTH * LINE<SIDE> + threadIdx.x / LENGTH
-                   : threadIdx.x / LENGTH * LINE<SIDE> + threadIdx.x % LENGTH;
+    next_if(to, [](int) { return true; });
+  }
+
+  // With zeros instead of the lines, counted from this thread's first, that are not wanted.
+  template <typename Wanted> __device__ void next_if(float *to, Wanted wanted) {
 #pragma unroll
-    for (int i = 0; i < SIDE * STEP; i += THREADS) {
-      const int line = i / LENGTH;
-      const bool there = BY_DEPTH ? line < others && left > 0 : others > 0 && line < left;
-      const float *const at = there ? from + static_cast<size_t>(line) * stride : data;
-      copy_async<4>(shared_address(to + (BY_DEPTH ? line : line * LINE<SIDE>)), at, there);
+    for (int l = 0; l < LINES; l += BETWEEN) {
+      const bool there = (BY_DEPTH ? l < others && left > 0 : others > 0 && l < left) && wanted(l);
+      const float *const at = there ? from + static_cast<size_t>(l) * stride : data;
+      copy_async<4>(shared_address(chunk(to, l)), at, there);
     }
     left -= STEP;
     from += BY_DEPTH ? STEP : static_cast<size_t>(STEP) * stride;
@@ -65,7 +82,7 @@ __device__ inline void product(First &first, Second &second, float *shared, cons
   static_assert(SHARED_BYTES<Tile> >= HALF_BYTES<Tile>, "the result's half tile takes the operands' place");
   constexpr int BOTH = OPERAND<Tile::ROWS> + OPERAND<Tile::COLUMNS>;
   const auto operand = [&](int step, int which) {
-    return shared + step % 2 * BOTH + which * OPERAND<Tile::ROWS>;
+    return shared + step % STAGES * BOTH + which * OPERAND<Tile::ROWS>;
   };
   const int steps = (task.end - task.begin + STEP - 1) / STEP;
   const int row = threadIdx.x / Part::ACROSS * Part::ROWS, column = threadIdx.x % Part::ACROSS * FOUR;
@@ -73,7 +90,8 @@ __device__ inline void product(First &first, Second &second, float *shared, cons
   float sums[Part::ROWS][Part::GROUPS * FOUR] = {};
 #pragma unroll 1
   for (int step = -1; step < steps; ++step) {
-    copy_wait<0>();  // this step has come, for this thread
+    copy_wait<0>(); // this step has come, for this thread
+    if (step >= 0) first.arrived(operand(step, 0), step), second.arrived(operand(step, 1), step);
     __syncthreads(); // for all, and nobody uses the step before it any more
     if (step + 1 < steps) first.next(operand(step + 1, 0)), second.next(operand(step + 1, 1));
     copy_commit();
@@ -106,16 +124,6 @@ __device__ inline void product(First &first, Second &second, float *shared, cons
             make_float4(sums[i][j * 4], sums[i][j * 4 + 1], sums[i][j * 4 + 2], sums[i][j * 4 + 3]);
   };
   finish_tile<Tile>(shared, task, put, finish);
-}
-
-// The same of two matrices.
-template <Lies FIRST, Lies SECOND, typename Finish>
-__device__ inline void product(const float *first, const float *second, const GemmTask &task, Finish finish) {
-  using Tile = Square<SIDE>;
-  __shared__ alignas(128) float shared[SHARED_BYTES<Tile> / sizeof(float)];
-  Loader<SIDE, FIRST, Tile::THREADS> a(first, task.rows, task.depth, task.row, task.begin);
-  Loader<SIDE, SECOND, Tile::THREADS> b(second, task.columns, task.depth, task.column, task.begin);
-  product<Tile>(a, b, shared, task, finish);
 }
 
 } // namespace gemm_f32

@@ -3,8 +3,9 @@
 use crate::scalar::Scalar;
 
 /// What a layer applies to each element of a product.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Activation {
+    #[default]
     None,
     /// `max(x, 0)`
     Relu,

@@ -3,8 +3,10 @@
 pub mod activation;
 pub mod attention;
 pub mod columns;
+pub mod dropout;
 pub mod element;
 pub mod interpolation;
+pub mod norm;
 pub mod product;
 pub mod rows;
 pub mod scratch;

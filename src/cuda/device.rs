@@ -168,6 +168,29 @@ impl Device {
         capture.0.launch().map_err(|error| failed("replaying a capture", error))
     }
 
+    /// What a capture holds, in the order in which it was queued: launches, and `None` for a copy or a fill.
+    ///
+    /// # Errors
+    /// The driver failed.
+    pub fn recorded(&self, capture: &Capture) -> Result<Vec<Option<(Kernel, Layout)>>> {
+        let nodes = nodes(capture.0.cu_graph()).and_then(|nodes| {
+            nodes.into_iter().map(launch_of).collect::<std::result::Result<Vec<_>, _>>()
+        });
+        let nodes = nodes.map_err(|error| failed("reading a capture", error))?;
+        let kernels = self.kernels.borrow();
+        let kernel = |function: sys::CUfunction| {
+            let is = |loaded: &Option<Loaded>| {
+                loaded.as_ref().is_some_and(|loaded| loaded.function.cu_function() == function)
+            };
+            let at = kernels.iter().position(is);
+            at.map(|at| Kernel::ALL[at]).ok_or_else(|| Error::usage("a kernel of somebody else"))
+        };
+        let launches = nodes.into_iter().map(|launch| {
+            launch.map(|(function, layout)| Ok((kernel(function)?, layout))).transpose()
+        });
+        launches.collect()
+    }
+
     fn function(&self, kernel: Kernel, shared: u32) -> Result<sys::CUfunction> {
         let mut kernels = self.kernels.borrow_mut();
         let entry = &mut kernels[kernel as usize];
@@ -216,6 +239,38 @@ fn devices() -> std::result::Result<usize, DriverError> {
         other => other?,
     }
     Ok(result::device::get_count()?.max(0) as usize)
+}
+
+fn nodes(graph: sys::CUgraph) -> std::result::Result<Vec<sys::CUgraphNode>, DriverError> {
+    let mut count = 0;
+    // SAFETY: without room for nodes the driver only tells how many there are.
+    unsafe { sys::cuGraphGetNodes(graph, std::ptr::null_mut(), &mut count) }.result()?;
+    let mut nodes = vec![std::ptr::null_mut(); count];
+    // SAFETY: there is room for `count` nodes.
+    unsafe { sys::cuGraphGetNodes(graph, nodes.as_mut_ptr(), &mut count) }.result()?;
+    nodes.truncate(count);
+    Ok(nodes)
+}
+
+/// The function that a node launches, if it does.
+fn launch_of(
+    node: sys::CUgraphNode,
+) -> std::result::Result<Option<(sys::CUfunction, Layout)>, DriverError> {
+    let mut kind = sys::CUgraphNodeType::CU_GRAPH_NODE_TYPE_EMPTY;
+    // SAFETY: a node of a graph that is alive, and a place for the answer.
+    unsafe { sys::cuGraphNodeGetType(node, &mut kind) }.result()?;
+    if kind != sys::CUgraphNodeType::CU_GRAPH_NODE_TYPE_KERNEL {
+        return Ok(None);
+    }
+    let mut told = std::mem::MaybeUninit::<sys::CUDA_KERNEL_NODE_PARAMS>::zeroed();
+    // SAFETY: as above; what the driver does not write stays zero, which every field may be.
+    let told = unsafe {
+        sys::cuGraphKernelNodeGetParams_v2(node, told.as_mut_ptr()).result()?;
+        told.assume_init()
+    };
+    let grid = [told.gridDimX, told.gridDimY, told.gridDimZ];
+    let block = [told.blockDimX, told.blockDimY, told.blockDimZ];
+    Ok(Some((told.func, Layout { grid, block, shared: told.sharedMemBytes })))
 }
 
 /// What the driver said, and what the machine reports if it is the driver.

@@ -85,6 +85,51 @@ pub fn set_machine(settings: &str) -> Result<()> {
     }
 }
 
+/// What the machine counted since [`reset_machine_counts`], as JSON (see `kernels/ptx-vm/src/driver/counts.rs`); the
+/// setting `counts=1` makes it count.
+///
+/// # Errors
+/// The machine does not run in this process.
+pub fn machine_counts() -> Result<String> {
+    type Counts = unsafe extern "C" fn(*mut u8, usize) -> usize;
+    with_machine(|library| {
+        // SAFETY: the machine's library defines the function with this type; it writes at most as many
+        // bytes as it is told there are and says how many the text has.
+        let counts = unsafe { library.get::<Counts>(b"ptxvm_counts\0") }?;
+        // SAFETY: as above; a text that is asked for its length alone.
+        let length = unsafe { counts(std::ptr::null_mut(), 0) };
+        let mut text = vec![0u8; length];
+        // SAFETY: as above.
+        unsafe { counts(text.as_mut_ptr(), text.len()) };
+        Ok(String::from_utf8_lossy(&text).into_owned())
+    })
+}
+
+/// Lets the machine's counts begin at zero.
+///
+/// # Errors
+/// The machine does not run in this process.
+pub fn reset_machine_counts() -> Result<()> {
+    type Reset = unsafe extern "C" fn() -> i32;
+    with_machine(|library| {
+        // SAFETY: the machine's library defines the function with this type.
+        let reset = unsafe { library.get::<Reset>(b"ptxvm_reset_counts\0") }?;
+        // SAFETY: it takes nothing.
+        unsafe { reset() };
+        Ok(())
+    })
+}
+
+fn with_machine<T>(
+    work: impl FnOnce(&Library) -> std::result::Result<T, libloading::Error>,
+) -> Result<T> {
+    let chosen = CHOSEN.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let Some((_, Some(library))) = chosen.as_ref() else {
+        return Err(Error::usage("only the PTX machine counts, and it does not run here"));
+    };
+    work(library).map_err(|error| Error::usage(format!("the PTX machine's counts: {error}")))
+}
+
 /// Loads the machine so that a later `dlopen("libcuda.so")` finds it by its soname.
 fn load(path: &Path) -> Result<Library> {
     // SAFETY: the library is this project's own; its initialisers only set up Rust's runtime.

@@ -5,6 +5,7 @@ pub mod attention;
 pub mod device;
 pub mod elementwise;
 pub mod kernels;
+pub mod layer_norm;
 pub mod library;
 pub mod memory;
 pub mod precision;

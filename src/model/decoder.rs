@@ -7,7 +7,7 @@ use super::query::query_generation;
 use crate::cpu::activation::Activation;
 use crate::error::Result;
 use crate::graph::{Initial, TensorId};
-use crate::nn::norm::layer_norm;
+use crate::nn::norm::Normed;
 use crate::nn::{Residual, Scope, attention, mlp};
 use crate::op::add::Add;
 use crate::op::scaled_add::ScaledAdd;
@@ -93,11 +93,11 @@ fn layer(
 ) -> Result<TensorId> {
     let onto = |to| Residual { to, drop, per_sample: false };
     let heads = config.decoder_heads;
-    let normed = layer_norm(scope, "norm1", map, EPS)?;
+    let normed = Normed::new(scope, "norm1", map, EPS)?;
     let map = attention::self_attention(scope, "self_attn", normed, None, heads, onto(map))?;
-    let normed = layer_norm(scope, "norm2", map, EPS)?;
+    let normed = Normed::new(scope, "norm2", map, EPS)?;
     let map = attention::cross_attention(scope, "cross_attn", normed, queries, heads, onto(map))?;
-    let normed = layer_norm(scope, "norm3", map, EPS)?;
+    let normed = Normed::new(scope, "norm3", map, EPS)?;
     mlp::mlp(scope, normed, config.decoder_hidden, Activation::Relu, onto(map))
 }
 

@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::graph::TensorId;
 use crate::nn::Scope;
 use crate::nn::linear::linear;
-use crate::nn::norm::layer_norm;
+use crate::nn::norm::Normed;
 use crate::op::concat::Concat;
 use crate::op::cross_attention::CrossAttention;
 
@@ -21,7 +21,7 @@ pub fn fusion(
 ) -> Result<TensorId> {
     let mut scope = scope.child(&format!("fusion.{stage}"));
     let width = config.stage_width(stage);
-    let normed = layer_norm(&mut scope, "norm", map, 1e-5)?;
+    let normed = Normed::new(&mut scope, "norm", map, 1e-5)?;
     let query = linear(&mut scope, "query", normed, width, Activation::None)?;
     let key = linear(&mut scope, "key", words, width, Activation::None)?;
     let value = linear(&mut scope, "value", words, width, Activation::None)?;

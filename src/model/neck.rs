@@ -27,10 +27,10 @@ pub fn neck(scope: &mut Scope, config: &Config, fused: [TensorId; 3]) -> Result<
     let f_m3 = scope.add("f_m3", Concat { axis: 3 }, &parts)?;
     // F_m2 = [sigma(Linear(F_m3)), sigma(Linear(Avg2(F_v2)))]
     let pooled = scope.add("pooled", AvgPool {}, &[f_v2])?;
-    let parts = [sigma(&mut scope, "m3", f_m3)?, sigma(&mut scope, "v2", pooled)?];
-    let f_m2 = scope.add("f_m2", Concat { axis: 3 }, &parts)?;
+    let f_m2 = [sigma(&mut scope, "m3", f_m3)?, sigma(&mut scope, "v2", pooled)?];
     // F_m = Conv1x1([F_m2, F_m3, F_m4])
-    let all = scope.add("all", Concat { axis: 3 }, &[f_m2, f_m3, f_m4])?;
+    let parts: Vec<TensorId> = f_m2.into_iter().chain([f_m3, f_m4]).collect();
+    let all = scope.add("all", Concat { axis: 3 }, &parts)?;
     let f_m = linear(&mut scope, "aggregate", all, width, Activation::None)?;
     // F_v = Conv3x3([F_m, F_coord])
     let places = coordinates(batch, grid);

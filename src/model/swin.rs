@@ -5,12 +5,11 @@ use super::config::Config;
 use crate::cpu::activation::Activation;
 use crate::error::Result;
 use crate::graph::{Initial, TensorId};
-use crate::nn::linear::linear_onto;
-use crate::nn::norm::layer_norm;
+use crate::nn::linear::{Parameters, linear_onto, product};
+use crate::nn::norm::{Normed, layer_norm};
 use crate::nn::scope::fan_in;
 use crate::nn::{Residual, Scope, mlp};
 use crate::op::image_patches::ImagePatches;
-use crate::op::linear::Linear;
 use crate::op::patch_merging::PatchMerging;
 use crate::op::window_attention::WindowAttention;
 
@@ -25,10 +24,9 @@ pub fn patch_embedding(scope: &mut Scope, config: &Config, image: TensorId) -> R
         let mut scope = scope.child("proj");
         let fan = fan_in(3 * patch * patch);
         let weight = scope.parameter("weight", [width, 3, patch, patch], fan)?;
-        let bias = scope.parameter("bias", [width], Initial::Constant(0.0))?;
-        let op =
-            Linear { activation: Activation::None, bias: true, residual: false, packed: false };
-        scope.add("", op, &[patches, weight, bias])?
+        let bias = Some(scope.parameter("bias", [width], Initial::Constant(0.0))?);
+        let parameters = Parameters { weight, bias };
+        product(&mut scope, "", patches.into(), parameters, Activation::None, None)?
     };
     layer_norm(&mut scope, "norm", projected, EPS)
 }
@@ -61,12 +59,12 @@ pub fn stage(
 fn merge(scope: &mut Scope, config: &Config, stage: usize, inp: TensorId) -> Result<TensorId> {
     let mut scope = scope.child("merge");
     let merged = scope.add("patches", PatchMerging {}, &[inp])?;
-    let normed = layer_norm(&mut scope, "norm", merged, EPS)?;
+    let normed = Normed::new(&mut scope, "norm", merged, EPS)?;
     let (inputs, outputs) = (4 * config.stage_width(stage - 1), config.stage_width(stage));
     let mut scope = scope.child("reduction");
     let weight = scope.parameter("weight", [outputs, inputs], fan_in(inputs))?;
-    let op = Linear { activation: Activation::None, bias: false, residual: false, packed: false };
-    scope.add("", op, &[normed, weight])
+    let parameters = Parameters { weight, bias: None };
+    product(&mut scope, "", normed.into(), parameters, Activation::None, None)
 }
 
 /// `x' = x + attention(LN(x))`, `out = x' + MLP(LN(x'))`.
@@ -79,44 +77,32 @@ fn block(
     drop: f64,
 ) -> Result<TensorId> {
     let onto = |to| Residual { to, drop, per_sample: true };
-    let normed = layer_norm(scope, "norm1", inp, EPS)?;
-    let attended = window_attention(scope, config, stage, normed, shift, onto(inp))?;
-    let normed = layer_norm(scope, "norm2", attended, EPS)?;
+    let first = Normed::new(scope, "norm1", inp, EPS)?;
+    let attended = window_attention(scope, config, stage, first, shift, onto(inp))?;
+    let second = Normed::new(scope, "norm2", attended, EPS)?;
     let hidden = config.swin_mlp_ratio * config.stage_width(stage);
-    mlp::mlp(scope, normed, hidden, Activation::Gelu, onto(attended))
+    mlp::mlp(scope, second, hidden, Activation::Gelu, onto(attended))
 }
 
 fn window_attention(
     scope: &mut Scope,
     config: &Config,
     stage: usize,
-    inp: TensorId,
+    inp: Normed,
     shift: usize,
     residual: Residual,
 ) -> Result<TensorId> {
     let mut scope = scope.child("attn");
-    let channels = scope.channels(inp);
+    let channels = scope.channels(inp.inp);
     let (window, heads) = (config.swin_window, config.swin_heads[stage]);
     let offsets = (2 * window - 1) * (2 * window - 1);
-    let qkv = linear_with_bias(&mut scope, inp, 3 * channels)?;
+    let parameters = Parameters::new(&mut scope.child("qkv"), channels, 3 * channels)?;
+    let qkv = product(&mut scope, "qkv", inp.into(), parameters, Activation::None, None)?;
     let small = Initial::TruncatedNormal { std: 0.02 };
     let table = scope.parameter("relative_position_bias.weight", [offsets, heads], small)?;
     let op = WindowAttention { heads, window, shift };
-    let attended = scope.add("heads", op, &[qkv.out, qkv.bias, table])?;
+    // The bias is the padded positions' queries, keys and values.
+    let inputs: Vec<TensorId> = [qkv].into_iter().chain(parameters.bias).chain([table]).collect();
+    let attended = scope.add("heads", op, &inputs)?;
     linear_onto(&mut scope, "proj", attended, residual)
-}
-
-/// A linear layer's output with its bias: the padded positions' queries, keys and values.
-struct Projection {
-    out: TensorId,
-    bias: TensorId,
-}
-
-fn linear_with_bias(scope: &mut Scope, inp: TensorId, outputs: usize) -> Result<Projection> {
-    let mut scope = scope.child("qkv");
-    let channels = scope.channels(inp);
-    let weight = scope.parameter("weight", [outputs, channels], fan_in(channels))?;
-    let bias = scope.parameter("bias", [outputs], Initial::Constant(0.0))?;
-    let op = Linear { activation: Activation::None, bias: true, residual: false, packed: false };
-    Ok(Projection { out: scope.add("", op, &[inp, weight, bias])?, bias })
 }

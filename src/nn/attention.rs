@@ -1,6 +1,6 @@
 //! Multi-head attention with its projections.
 
-use super::linear::{Residual, linear, linear_onto};
+use super::linear::{Residual, Source, linear, linear_onto};
 use super::scope::Scope;
 use crate::cpu::activation::Activation;
 use crate::error::Result;
@@ -13,13 +13,13 @@ use crate::op::self_attention::SelfAttention;
 pub fn self_attention(
     scope: &mut Scope,
     name: &str,
-    inp: TensorId,
+    inp: impl Into<Source>,
     mask: Option<TensorId>,
     heads: usize,
     residual: Residual,
 ) -> Result<TensorId> {
     let mut scope = scope.child(name);
-    let channels = scope.channels(inp);
+    let channels = scope.channels(residual.to);
     let qkv = linear(&mut scope, "qkv", inp, 3 * channels, Activation::None)?;
     let inputs: Vec<TensorId> = [qkv].into_iter().chain(mask).collect();
     let heads = scope.add("heads", SelfAttention { heads, masked: mask.is_some() }, &inputs)?;
@@ -31,13 +31,13 @@ pub fn self_attention(
 pub fn cross_attention(
     scope: &mut Scope,
     name: &str,
-    inp: TensorId,
+    inp: impl Into<Source>,
     context: TensorId,
     heads: usize,
     residual: Residual,
 ) -> Result<TensorId> {
     let mut scope = scope.child(name);
-    let channels = scope.channels(inp);
+    let channels = scope.channels(residual.to);
     let query = linear(&mut scope, "query", inp, channels, Activation::None)?;
     let key_value = linear(&mut scope, "key_value", context, 2 * channels, Activation::None)?;
     let op = CrossAttention { heads, masked: false };

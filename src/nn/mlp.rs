@@ -1,6 +1,6 @@
 //! Two linear layers with an activation between them.
 
-use super::linear::{Residual, linear, linear_onto};
+use super::linear::{Residual, Source, linear, linear_onto};
 use super::scope::Scope;
 use crate::cpu::activation::Activation;
 use crate::error::Result;
@@ -9,7 +9,7 @@ use crate::graph::TensorId;
 /// `residual + fc2(activation(fc1(inp)))`, parameters `mlp.fc1`, `mlp.fc2`.
 pub fn mlp(
     scope: &mut Scope,
-    inp: TensorId,
+    inp: impl Into<Source>,
     hidden: usize,
     activation: Activation,
     residual: Residual,

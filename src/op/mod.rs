@@ -8,7 +8,6 @@ pub mod conv;
 pub mod cross_attention;
 pub mod cross_entropy;
 pub mod device;
-pub mod dropout;
 pub mod embedding;
 pub mod image_patches;
 pub mod layer_norm;
@@ -75,7 +74,6 @@ operations! {
     Conv: conv,
     CrossAttention: cross_attention,
     CrossEntropy: cross_entropy,
-    Dropout: dropout,
     Embedding: embedding,
     ImagePatches: image_patches,
     LayerNorm: layer_norm,

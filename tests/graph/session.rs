@@ -153,7 +153,7 @@ fn one_tensor_twice_in_an_operation_is_an_error() {
 
 #[test]
 fn what_is_not_finite_is_named() {
-    let small = draw(3, 8);
+    let small = draw(4, 8);
     let mut machine = training(&small);
     assert_eq!(machine.0.first_not_finite(STEP, 1.0).expect("passes"), None);
     let inp = small.graph.find("inp").expect("the input");

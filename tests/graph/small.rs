@@ -1,6 +1,7 @@
 //! Small graphs drawn at random, and a machine that runs them.
 
 use crformer::cpu::activation::Activation;
+use crformer::cpu::dropout::Dropout;
 use crformer::error::Result;
 use crformer::exec::cuda::CudaSession;
 use crformer::exec::{Machine, Session, Slot, Values, ValuesMut};
@@ -9,7 +10,6 @@ use crformer::op::Op;
 use crformer::op::add::Add;
 use crformer::op::concat::Concat;
 use crformer::op::contract::{Kind, TensorType};
-use crformer::op::dropout::Dropout;
 use crformer::op::layer_norm::LayerNorm;
 use crformer::op::linear::Linear;
 use crformer::op::masked_mean::MaskedMean;
@@ -75,12 +75,11 @@ impl Draw {
             0 => {
                 let inputs = [a, self.weight()?, self.parameter([channels])?];
                 let activation = Activation::Gelu;
-                self.add(Linear { activation, bias: true, residual: false, packed: false }, &inputs)
+                self.add(Linear { activation, bias: true, ..Linear::default() }, &inputs)
             }
             1 => {
                 let inputs = [a, self.weight()?, b];
-                let activation = Activation::None;
-                self.add(Linear { activation, bias: false, residual: true, packed: false }, &inputs)
+                self.add(Linear { residual: true, ..Linear::default() }, &inputs)
             }
             2 => {
                 let inputs = [a, self.parameter([channels])?, self.parameter([channels])?];
@@ -91,7 +90,13 @@ impl Draw {
                 let alpha = self.parameter([1])?;
                 self.add(ScaledAdd {}, &[alpha, a, b])
             }
-            5 => self.add(Dropout { rate: 0.3, per_sample: false }, &[a]),
+            5 => {
+                let norm = [self.parameter([channels])?, self.parameter([channels])?];
+                let inputs = [a, self.weight()?, norm[0], norm[1], b];
+                let drop = Some(Dropout { rate: 0.3, per_sample: false });
+                let (norm, residual) = (Some(1e-5), true);
+                self.add(Linear { norm, residual, drop, ..Linear::default() }, &inputs)
+            }
             6 => {
                 let both = self.add(Concat { axis: 1 }, &[a, b])?;
                 let start = self.reader.below(rows + 1);

@@ -1,5 +1,5 @@
 //! The whole model on a CUDA device against the CPU in f64: loss, every gradient, updates, ten steps; and a replay
-//! against launches, a run against its repetition.
+//! against launches, runs against their repetition.
 //!
 //! The device is the PTX machine, or the one that `CRFORMER_TEST_DEVICE` names.
 
@@ -27,8 +27,10 @@ const BATCH: usize = 2;
 type Named = (String, Vec<f64>);
 
 impl Run {
-    fn new(session: impl FnOnce(crformer::graph::Graph, Reverse) -> Box<dyn Session>) -> Self {
-        let config = tiny();
+    fn new(
+        config: Config,
+        session: impl FnOnce(crformer::graph::Graph, Reverse) -> Box<dyn Session>,
+    ) -> Self {
         let mut model = Crformer::new(&config, Build::training(BATCH)).expect("a graph");
         let losses = model.losses.take().expect("losses");
         let reverse = Reverse::new(&model.graph, losses.total, |name| name != "image");
@@ -39,14 +41,18 @@ impl Run {
     }
 
     fn on(machine: &Machine) -> Self {
+        Self::of(tiny(), machine)
+    }
+
+    fn of(config: Config, machine: &Machine) -> Self {
         let made = |graph, reverse| machine.session(graph, Some(reverse), 3);
-        Self::new(|graph, reverse| made(graph, reverse).unwrap_or_else(|e| panic!("{e}")))
+        Self::new(config, |graph, reverse| made(graph, reverse).unwrap_or_else(|e| panic!("{e}")))
     }
 
     /// Launch by launch, nothing recorded.
     fn eager(machine: &Machine) -> Self {
         let Machine::Cuda { device, precision } = machine else { panic!("a CUDA device") };
-        Self::new(|graph, reverse| {
+        Self::new(tiny(), |graph, reverse| {
             let session = CudaSession::new(device.clone(), graph, Some(reverse), 3, *precision);
             let mut session = session.unwrap_or_else(|e| panic!("{e}"));
             session.record(false);
@@ -176,4 +182,27 @@ fn replays_have_the_bits_of_launches_and_of_another_run() {
     });
     assert!(bits[0] == bits[1], "another run has other bits");
     assert!(bits[0] == bits[2], "launches have other bits than replays");
+}
+
+/// Every kind of layer at its smallest: steps that the PTX machine makes many of.
+fn smallest() -> Config {
+    let (image_size, swin_window, swin_depths) = (64, 3, [1, 2, 1, 1]);
+    Config { image_size, swin_window, swin_depths, decoder_layers: 2, queries: 2, ..tiny() }
+}
+
+#[test]
+fn twenty_steps_have_the_bits_of_another_run() {
+    for precision in ["bf16", "f32"] {
+        let machine = machine(precision);
+        let mut runs = [Run::of(smallest(), &machine), Run::of(smallest(), &machine)];
+        let first = runs.each_ref().map(Run::bits);
+        assert!(first[0] == first[1], "{precision}: they begin differently");
+        for number in 1..=20 {
+            let [a, b] = runs.each_mut().map(|run| run.step(number));
+            assert!(a.to_bits() == b.to_bits(), "{precision}, step {number}: {a}, then {b}");
+        }
+        let last = runs.each_ref().map(Run::bits);
+        assert!(last[0] == last[1], "{precision}: other bits after twenty steps");
+        assert!(last[0] != first[0], "{precision}: nothing was learnt");
+    }
 }

@@ -1,14 +1,16 @@
 //! Logits, both losses and every parameter's gradient agree with an independent implementation.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crformer::exec::Machine;
 use crformer::model::Config;
 use crformer::train::probe::probe;
 use crformer::weights::TensorFile;
 
+use super::support::in_repository;
+
 fn golden(folder: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/golden").join(folder)
+    in_repository("tests/fixtures/golden").join(folder)
 }
 
 /// What a run may differ by: relative errors of logits and losses, and of gradients.

@@ -7,10 +7,11 @@ use crformer::model::folder::initialise;
 use crformer::model::{Build, Config, Crformer};
 
 use crate::support::compare::assert_close;
+use crate::support::in_repository;
 
 fn small() -> Config {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/golden/small/config.json");
-    Config::read(path.as_ref()).expect("the configuration")
+    let path = in_repository("tests/fixtures/golden/small/config.json");
+    Config::read(&path).expect("the configuration")
 }
 
 #[test]

@@ -106,10 +106,11 @@ fn more_pixels_than_a_part_on_a_device() {
     }
 }
 
-/// Sums along the depth in parts.
+/// Sums along the depth in parts, of the output and of the input's gradient, whose rows are aligned to two numbers
+/// too.
 #[test]
 fn more_channels_than_a_part_on_a_device() {
-    for (shape, outputs) in [([1, 5, 7, 136], 130), ([1, 6, 5, 130], 2)] {
+    for (shape, outputs) in [([1, 5, 7, 136], 130), ([1, 6, 5, 130], 2), ([1, 5, 7, 34], 64)] {
         case(shape, outputs, 3).check_on_device();
     }
 }

@@ -45,10 +45,22 @@ fn rows_of_any_width() {
     }
 }
 
-/// Rows in registers and longer ones, aligned and not, more rows than a chunk of the sums.
+/// Rows in registers and longer ones, aligned and not, more rows than a chunk of the sums, more chunks than a
+/// group of them.
 #[test]
 fn on_a_device() {
-    for (rows, channels) in [(5, 7), (1, 37), (9, 16), (3, 1), (70, 132), (2, 1031), (3, 2304)] {
+    for (rows, channels) in [
+        (5, 7),
+        (1, 37),
+        (9, 16),
+        (3, 1),
+        (70, 132),
+        (2, 1031),
+        (3, 2304),
+        (35, 1028),
+        (40, 516),
+        (450, 20),
+    ] {
         case(&format!("{rows} x {channels}"), rows, channels).check_on_device();
     }
 }

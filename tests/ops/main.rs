@@ -16,7 +16,6 @@ mod cross_attention;
 /// Cross-entropy of the upsampled logits.
 mod cross_entropy;
 /// Elements or whole samples dropped at random
-mod dropout;
 /// Sum of three table rows for each token
 mod embedding;
 /// Pictures cut into patches.

@@ -24,6 +24,7 @@ use super::compare::relative_error;
 /// The gradients a naive backward pass in a precision would write, before they are rounded to their formats:
 /// for kernels that round in between, which the CPU's code does not.
 type Naive<'a, O> = &'a dyn Fn(&Case<O>, &[f64], Precision) -> Vec<Option<Vec<f64>>>;
+type NaiveForward<'a, O> = &'a dyn Fn(&Case<O>, Precision) -> Vec<f64>;
 
 /// What one run of both directions left: the output, and the gradients.
 #[derive(PartialEq)]
@@ -39,7 +40,7 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
     /// All checks on the device.
     #[track_caller]
     pub fn check_on_device(&self) {
-        self.check_everywhere(None);
+        self.check_everywhere(None, None);
     }
 
     /// The same, with gradients that a naive version gives which rounds where the kernels do.
@@ -48,15 +49,29 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
         &self,
         naive: impl Fn(&Case<O>, &[f64], Precision) -> Vec<Option<Vec<f64>>>,
     ) {
-        self.check_everywhere(Some(&naive));
+        self.check_everywhere(None, Some(&naive));
+    }
+
+    /// The same, with an output too.
+    #[track_caller]
+    pub fn check_on_device_against_both(
+        &self,
+        forward: impl Fn(&Case<O>, Precision) -> Vec<f64>,
+        backward: impl Fn(&Case<O>, &[f64], Precision) -> Vec<Option<Vec<f64>>>,
+    ) {
+        self.check_everywhere(Some(&forward), Some(&backward));
     }
 
     #[track_caller]
-    fn check_everywhere(&self, naive: Option<Naive<'_, O>>) {
+    fn check_everywhere(
+        &self,
+        forward: Option<NaiveForward<'_, O>>,
+        backward: Option<Naive<'_, O>>,
+    ) {
         let device = open();
         for precision in [Precision::F32, Precision::Bf16] {
             for write in [Write::Set, Write::Add] {
-                self.check_once(&device, precision, write, naive);
+                self.check_once(&device, precision, write, (forward, backward));
             }
         }
     }
@@ -67,7 +82,7 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
         device: &Device,
         precision: Precision,
         write: Write,
-        naive_gradients: Option<Naive<'_, O>>,
+        (naive_out, naive_gradients): (Option<NaiveForward<'_, O>>, Option<Naive<'_, O>>),
     ) {
         let parameters = OnCuda::parameters(&self.op);
         let format = |i: usize| match parameters.contains(&i) {
@@ -82,6 +97,9 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
         let dout = rounded(&cotangent(case.signature().out.shape.len()), precision);
         let want = case.on_cpu::<f64>(&dout, precision, write, |values, _| values.to_vec(), format);
         let mut naive = case.on_cpu::<f32>(&dout, precision, write, rounded, format);
+        if let Some(out) = naive_out {
+            naive.out = rounded(&out(&case, precision), stored(&case.signature().out, precision));
+        }
         if let Some(gradients) = naive_gradients {
             let base = if write.adds() { BASE } else { 0.0 };
             let gradients = gradients(&case, &dout, precision).into_iter().enumerate();
@@ -251,7 +269,8 @@ pub fn machine(precision: &str) -> exec::Machine {
     machine
 }
 
-fn name() -> String {
+/// Of the device, as `--device` takes it.
+pub fn name() -> String {
     std::env::var("CRFORMER_TEST_DEVICE").unwrap_or_else(|_| "vm".to_owned())
 }
 

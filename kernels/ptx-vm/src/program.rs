@@ -59,6 +59,8 @@ pub struct Origin {
 pub enum Family {
     Integer,
     Float,
+    /// `ex2 lg2 sin cos tanh`: the special function unit's.
+    Approximate,
     Double,
     Half,
     Convert,

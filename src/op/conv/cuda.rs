@@ -1,17 +1,21 @@
-//! Convolution on a device: the weight is packed as a product reads it, then one product forward; backward one
-//! for the input and one for weight and bias, whose parts a last kernel adds.
+//! Convolution on a device: one kernel in each direction. Weights are packed as a product reads them, and the
+//! weight's gradient is put in its order, by blocks of the same launch.
 
 use arrayvec::ArrayVec;
 
 use super::Conv;
-use crate::cuda::arguments::{Arguments, Layout, Pointer};
-use crate::cuda::device::Device;
+use crate::cuda::arguments::{Arguments, Layout};
 use crate::cuda::kernels::Kernel;
 use crate::cuda::precision::Precision;
 use crate::error::{Error, Result};
 use crate::op::contract::{MAX_INPUTS, TensorType};
-use crate::op::device::{CudaBackward, CudaForward, CudaGradient, OnCuda, Workspace};
+use crate::op::device::{CudaBackward, CudaForward, OnCuda, TICKETS, Workspace};
 
+/// Outputs and channels that a block packs, and those that one sums.
+const PACKED: usize = 32;
+const SUMMED: [usize; 2] = [32, 8];
+/// Counters before those of the tiles.
+const TICKETS_OF_PHASES: usize = 5;
 /// Rows and columns of a block's tile of a product; fewer columns than these are a narrow tile's, which is cheap.
 const TILE: usize = 128;
 const NARROW: usize = 32;
@@ -55,34 +59,40 @@ impl Sizes {
         channels.next_multiple_of(8) * self.kernel * self.kernel
     }
 
-    /// Parts of a sum over `depth`: so many that the blocks fill the device, or nearly.
-    fn parts(&self, rows: usize, columns: usize, depth: usize) -> usize {
+    /// Steps of a product along `depth`.
+    fn steps(&self, depth: usize) -> usize {
         let step = match self.precision {
             Precision::F32 => 16,
             Precision::Bf16 => 32,
         };
-        let wide = columns / TILE + usize::from(columns % TILE > NARROW);
-        let tiles = rows.div_ceil(TILE) * wide.max(1);
-        let most = (depth / step / LEAST_STEPS).clamp(1, MOST_PARTS);
+        depth.div_ceil(step)
+    }
+
+    /// Parts of the sums that make the output: so many that the blocks fill the device, or nearly.
+    fn forward_parts(&self) -> usize {
+        let tiles = costly_tiles(self.pixels, self.outputs);
+        let most = most_parts(self.steps(self.depth(self.channels)));
         let fills = |blocks: usize| 5 * blocks >= 4 * blocks.next_multiple_of(AT_ONCE);
         (1..most).find(|parts| fills(tiles * parts)).unwrap_or(most)
     }
 
-    fn forward_parts(&self) -> usize {
-        self.parts(self.pixels, self.outputs, self.depth(self.channels))
-    }
-
-    fn input_parts(&self) -> usize {
-        self.parts(self.pixels, self.channels, self.depth(self.outputs))
+    /// Parts of the sums that make the gradients of input and weight, in one launch: each so many that no block
+    /// takes much longer than the device would if all were alike.
+    fn backward_parts(&self) -> [usize; 2] {
+        let products = [
+            (self.pixels, self.channels, self.depth(self.outputs)),
+            (self.weight_rows(), self.outputs, self.pixels),
+        ];
+        let work =
+            products.map(|(rows, columns, depth)| (costly_tiles(rows, columns), self.steps(depth)));
+        let all: usize = work.iter().map(|(tiles, steps)| tiles * steps).sum();
+        let share = all.div_ceil(AT_ONCE);
+        work.map(|(_, steps)| steps.div_ceil(share).min(most_parts(steps)))
     }
 
     /// Rows of the product that makes the weight's gradient; the last is the bias's.
     fn weight_rows(&self) -> usize {
         self.depth(self.channels) + 1
-    }
-
-    fn weight_parts(&self) -> usize {
-        self.parts(self.weight_rows(), self.outputs, self.pixels)
     }
 
     /// Bytes of a packed weight of so many rows, each of all taps of `channels`.
@@ -96,21 +106,72 @@ impl Sizes {
         parts * self.pixels * columns.next_multiple_of(4) * size_of::<f32>()
     }
 
-    fn product(&self, rows: usize, columns: usize, parts: usize) -> Result<Layout> {
-        let tiles = rows.div_ceil(TILE);
-        if self.kernel > WIDEST_KERNEL || tiles > 65_535 {
-            let Self { pixels, channels, outputs, kernel, .. } = self;
+    fn tiles(rows: usize, columns: usize) -> usize {
+        rows.div_ceil(TILE) * columns.div_ceil(TILE)
+    }
+
+    fn pack_blocks(&self) -> usize {
+        self.outputs.div_ceil(PACKED) * self.channels.div_ceil(PACKED)
+    }
+
+    /// Blocks that make the output: they pack the weight, and have parts of tiles.
+    fn forward_blocks(&self) -> usize {
+        self.pack_blocks() + Self::tiles(self.pixels, self.outputs) * self.forward_parts()
+    }
+
+    fn input_blocks(&self) -> usize {
+        self.pack_blocks() + Self::tiles(self.pixels, self.channels) * self.backward_parts()[0]
+    }
+
+    /// Blocks that make the gradients of weight and bias: they have parts of tiles, and sum them.
+    fn weight_blocks(&self) -> usize {
+        let [outputs, channels] = SUMMED;
+        Self::tiles(self.weight_rows(), self.outputs) * self.backward_parts()[1]
+            + self.outputs.div_ceil(outputs) * self.channels.div_ceil(channels)
+    }
+
+    /// A launch of so many blocks, which add up the parts of `tiles` tiles.
+    fn layout(&self, blocks: usize, tiles: usize) -> Result<Layout> {
+        let Self { pixels, channels, outputs, kernel, .. } = self;
+        if *kernel > WIDEST_KERNEL || tiles + TICKETS_OF_PHASES > TICKETS {
             return Err(Error::usage(format!(
                 "conv on a device: a kernel of {kernel} x {kernel} from {channels} to {outputs} channels over \
                  {pixels} pixels is too large; kernels are at most {WIDEST_KERNEL} wide"
             )));
         }
         let shared = match self.precision {
-            Precision::F32 => 33 << 10,
-            Precision::Bf16 => 48 << 10,
+            Precision::F32 => 37 << 10,
+            Precision::Bf16 => 50 << 10,
         };
-        let grid = [columns.div_ceil(TILE), tiles, parts].map(|n| n as u32);
-        Ok(Layout { grid, block: [THREADS, 1, 1], shared: shared + (2 << 10) })
+        Ok(Layout { shared, ..Layout::row(blocks, THREADS) })
+    }
+
+    /// Tiles [rows, columns] that have parts.
+    fn parted(rows: usize, columns: usize, parts: usize) -> usize {
+        if parts > 1 { Self::tiles(rows, columns) } else { 0 }
+    }
+
+    /// Bytes of the packed weight and of the parts, for the input's gradient.
+    fn input_scratch(&self) -> [usize; 2] {
+        let parts = self.partial(self.backward_parts()[0], self.channels);
+        [self.packed(self.channels, self.outputs), parts.next_multiple_of(256)]
+    }
+
+    /// Bytes of the parts of the weight's gradient.
+    fn weight_scratch(&self) -> usize {
+        self.backward_parts()[1] * self.weight_rows() * self.outputs * size_of::<f32>()
+    }
+
+    fn backward_arguments(&self, pass: &CudaBackward<'_>) -> Arguments {
+        let gradients: [_; 3] = std::array::from_fn(|i| pass.gradient(i));
+        let [packed, parts] = self.input_scratch();
+        let scratch = [0, packed, packed + parts].map(|bytes| pass.workspace.offset(bytes));
+        let read = [pass.dout, pass.inputs[0].working, pass.inputs[1].working];
+        let pointers = read.into_iter().chain(gradients.map(|(values, _)| values));
+        let pointers = pointers.chain(scratch).chain([pass.tickets]);
+        let arguments = self.append(pointers.fold(Arguments::new(), Arguments::pointer));
+        let arguments = self.backward_parts().into_iter().fold(arguments, Arguments::count);
+        gradients.into_iter().fold(arguments, |to, (_, add)| to.count(add))
     }
 
     fn append(&self, arguments: Arguments) -> Arguments {
@@ -118,43 +179,16 @@ impl Sizes {
         let extents = [pixels, height, width, channels, outputs, kernel];
         extents.into_iter().fold(arguments, Arguments::count)
     }
+}
 
-    /// Which of a product's kernels reads `map` with `channels`: two numbers at once where lines are not
-    /// multiples of 16 bytes, but of four.
-    fn choose(&self, map: Pointer, channels: usize, kernels: [Kernel; 3]) -> Kernel {
-        let multiples = |numbers: usize, bytes: u64| {
-            channels.is_multiple_of(numbers) && map.0.is_multiple_of(bytes)
-        };
-        let [f32, bf16, pairs] = kernels;
-        match self.precision {
-            Precision::F32 => f32,
-            Precision::Bf16 if multiples(2, 4) && !multiples(8, 16) => pairs,
-            Precision::Bf16 => bf16,
-        }
-    }
+/// Tiles [rows, columns] without those that are narrow beside wide ones.
+fn costly_tiles(rows: usize, columns: usize) -> usize {
+    let wide = columns / TILE + usize::from(columns % TILE > NARROW);
+    rows.div_ceil(TILE) * wide.max(1)
+}
 
-    /// Packs the weight with one of the kernels that do.
-    fn pack(
-        &self,
-        device: &Device,
-        kernels: [Kernel; 2],
-        weight: Pointer,
-        packed: Pointer,
-    ) -> Result<()> {
-        let [f32, bf16] = kernels;
-        let kernel = match self.precision {
-            Precision::F32 => f32,
-            Precision::Bf16 => bf16,
-        };
-        let arguments = Arguments::new()
-            .pointer(weight)
-            .pointer(packed)
-            .count(self.outputs)
-            .count(self.channels)
-            .count(self.kernel);
-        let grid = [self.channels.div_ceil(32) as u32, self.outputs.div_ceil(32) as u32, 1];
-        device.launch(kernel, Layout { grid, block: [THREADS, 1, 1], shared: 0 }, &arguments)
-    }
+fn most_parts(steps: usize) -> usize {
+    (steps / LEAST_STEPS).clamp(1, MOST_PARTS)
 }
 
 impl OnCuda for Conv {
@@ -164,95 +198,51 @@ impl OnCuda for Conv {
 
     fn workspace(&self, inputs: &[&TensorType], precision: Precision) -> Workspace {
         let sizes = Sizes::of(inputs, precision);
-        let weight = sizes.weight_parts() * sizes.weight_rows() * sizes.outputs * size_of::<f32>();
-        let input = sizes.packed(sizes.channels, sizes.outputs)
-            + sizes.partial(sizes.input_parts(), sizes.channels);
+        let [packed, parts] = sizes.input_scratch();
         Workspace {
             forward: sizes.packed(sizes.outputs, sizes.channels)
                 + sizes.partial(sizes.forward_parts(), sizes.outputs),
-            // One after the other.
-            backward: weight.max(input),
+            backward: packed + parts + sizes.weight_scratch(),
         }
     }
 
     fn forward(&self, pass: &CudaForward<'_>) -> Result<()> {
         let sizes = Sizes::of(&pass.types, pass.precision);
-        let layout = sizes.product(sizes.pixels, sizes.outputs, sizes.forward_parts())?;
-        let (inp, weight) = (pass.inputs[0].working, pass.inputs[1].working);
+        let parts = sizes.forward_parts();
+        let tiles = Sizes::parted(sizes.pixels, sizes.outputs, parts);
+        let layout = sizes.layout(sizes.forward_blocks(), tiles)?;
+        let kernel = match pass.precision {
+            Precision::F32 => Kernel::ConvForwardF32,
+            Precision::Bf16 => Kernel::ConvForwardBf16,
+        };
         let packed = pass.workspace;
-        let kernels = [Kernel::ConvForwardPackF32, Kernel::ConvForwardPackBf16];
-        sizes.pack(pass.device, kernels, weight, packed)?;
-        let kernels =
-            [Kernel::ConvForwardF32, Kernel::ConvForwardBf16, Kernel::ConvForwardPairsBf16];
         let arguments = Arguments::new()
-            .pointer(inp)
-            .pointer(packed)
+            .pointer(pass.inputs[0].working)
+            .pointer(pass.inputs[1].working)
             .pointer(pass.inputs[2].full)
             .pointer(pass.out)
+            .pointer(packed)
             .pointer(packed.offset(sizes.packed(sizes.outputs, sizes.channels)))
             .pointer(pass.tickets);
-        let kernel = sizes.choose(inp, sizes.channels, kernels);
-        pass.device.launch(kernel, layout, &sizes.append(arguments))
+        pass.device.launch(kernel, layout, &sizes.append(arguments).count(parts))
     }
 
     fn backward(&self, pass: &CudaBackward<'_>) -> Result<()> {
         let sizes = Sizes::of(&pass.types, pass.precision);
-        if let Some(dinp) = pass.dinputs[0] {
-            backward_input(pass, &sizes, dinp)?;
+        let of_input = pass.dinputs[0].map_or(0, |_| sizes.input_blocks());
+        let of_weight = match pass.dinputs[1].or(pass.dinputs[2]) {
+            None => 0,
+            Some(_) => sizes.weight_blocks(),
+        };
+        if of_input + of_weight == 0 {
+            return Ok(());
         }
-        if pass.dinputs[1..].iter().any(Option::is_some) {
-            backward_weight(pass, &sizes)?;
-        }
-        Ok(())
+        let tiles = Sizes::parted(sizes.pixels, sizes.channels, sizes.backward_parts()[0]);
+        let layout = sizes.layout(of_input + of_weight, tiles)?;
+        let kernel = match pass.precision {
+            Precision::F32 => Kernel::ConvBackwardF32,
+            Precision::Bf16 => Kernel::ConvBackwardBf16,
+        };
+        pass.device.launch(kernel, layout, &sizes.backward_arguments(pass))
     }
-}
-
-fn backward_input(pass: &CudaBackward<'_>, sizes: &Sizes, dinp: CudaGradient) -> Result<()> {
-    let layout = sizes.product(sizes.pixels, sizes.channels, sizes.input_parts())?;
-    let packed = pass.workspace;
-    let kernels = [Kernel::ConvBackwardPackF32, Kernel::ConvBackwardPackBf16];
-    sizes.pack(pass.device, kernels, pass.inputs[1].working, packed)?;
-    let kernels = [
-        Kernel::ConvBackwardInputF32,
-        Kernel::ConvBackwardInputBf16,
-        Kernel::ConvBackwardInputPairsBf16,
-    ];
-    let arguments = Arguments::new()
-        .pointer(pass.dout)
-        .pointer(packed)
-        .pointer(dinp.values)
-        .pointer(packed.offset(sizes.packed(sizes.channels, sizes.outputs)))
-        .pointer(pass.tickets);
-    let arguments = sizes.append(arguments).count(usize::from(dinp.write.adds()));
-    let kernel = sizes.choose(pass.dout, sizes.outputs, kernels);
-    pass.device.launch(kernel, layout, &arguments)
-}
-
-/// The sums of parts of the pixels, then those of the parts; the bias is one more row of the weight.
-fn backward_weight(pass: &CudaBackward<'_>, sizes: &Sizes) -> Result<()> {
-    let (partial, parts) = (pass.workspace, sizes.weight_parts());
-    let layout = sizes.product(sizes.weight_rows(), sizes.outputs, parts)?;
-    let kernels = [
-        Kernel::ConvBackwardWeightF32,
-        Kernel::ConvBackwardWeightBf16,
-        Kernel::ConvBackwardWeightPairsBf16,
-    ];
-    let inp = pass.inputs[0].working;
-    let arguments = Arguments::new().pointer(inp).pointer(pass.dout).pointer(partial);
-    let kernel = sizes.choose(inp, sizes.channels, kernels);
-    pass.device.launch(kernel, layout, &sizes.append(arguments))?;
-    let gradients = [pass.dinputs[1], pass.dinputs[2]];
-    let values = |d: &Option<CudaGradient>| d.map_or(Pointer::NULL, |d| d.values);
-    let adds = |d: &Option<CudaGradient>| usize::from(d.is_some_and(|d| d.write.adds()));
-    let arguments = gradients
-        .iter()
-        .fold(Arguments::new().pointer(partial), |a, d| a.pointer(values(d)))
-        .count(parts)
-        .count(sizes.channels)
-        .count(sizes.outputs)
-        .count(sizes.kernel);
-    let arguments = gradients.iter().fold(arguments, |a, d| a.count(adds(d)));
-    let grid = [sizes.channels.div_ceil(8) as u32, sizes.outputs.div_ceil(32) as u32, 1];
-    let layout = Layout { grid, block: [THREADS, 1, 1], shared: 0 };
-    pass.device.launch(Kernel::ConvBackwardWeightSumF32, layout, &arguments)
 }

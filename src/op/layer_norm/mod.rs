@@ -11,6 +11,7 @@ mod cpu;
 mod cuda;
 
 use super::contract::{Kind, Operation, Signature, TensorType, mismatch};
+use crate::cpu::norm::backward_workspace;
 use crate::error::Result;
 
 /// Inputs: `inp`, `weight`, `bias`.
@@ -45,7 +46,7 @@ impl Operation for LayerNorm {
             reads_out: false,
             differentiable: vec![true; 3],
             forward_workspace: 0,
-            backward_workspace: cpu::backward_workspace(inp.rows(), channels),
+            backward_workspace: backward_workspace(inp.rows(), channels),
         })
     }
 }

@@ -51,13 +51,6 @@ macro_rules! cases {
         let inputs = [cases::normal([2, 3, 4, 2], 1), cases::index([2, 7, 9], 2)];
         vec![cases::case($op::CrossEntropy { class_weights: [0.7, 1.6] }, inputs)]
     }};
-    (dropout, $op:ident) => {{
-        let inputs = || [cases::normal([6, 5, 4], 1)];
-        vec![
-            cases::case($op::Dropout { rate: 0.4, per_sample: false }, inputs()),
-            cases::case($op::Dropout { rate: 0.4, per_sample: true }, inputs()),
-        ]
-    }};
     (embedding, $op:ident) => {{
         let tables = [cases::normal([5, 3], 1), cases::normal([6, 3], 2), cases::normal([2, 3], 3)];
         let tokens = cases::index([2, 4], 4);
@@ -72,13 +65,26 @@ macro_rules! cases {
     }};
     (linear, $op:ident) => {{
         use $op::shared::activation::Activation::{Gelu, None, Relu};
+        use $op::shared::dropout::Dropout;
         let inputs = || [cases::normal([2, 5, 4], 1), cases::normal([3, 4], 2), cases::normal([3], 3)];
-        let residual = cases::normal([2, 5, 3], 4);
-        let op = |activation, residual| $op::Linear { activation, bias: true, residual, packed: false };
+        let residual = || cases::normal([2, 5, 3], 4);
+        let op = |activation| $op::Linear { activation, bias: true, ..$op::Linear::default() };
+        let with_residual = $op::Linear { residual: true, ..op(None) };
+        let dropped = |per_sample| {
+            let drop = Some(Dropout { rate: 0.4, per_sample });
+            let inputs = [cases::normal([6, 5, 4], 1), cases::normal([3, 4], 2), cases::normal([6, 5, 3], 4)];
+            cases::case($op::Linear { bias: false, drop, ..with_residual.clone() }, inputs)
+        };
+        let norm = [cases::normal([4], 5), cases::normal([4], 6)];
+        let [inp, weight, bias] = inputs();
+        let normed = [inp, weight].into_iter().chain(norm).chain([bias]);
         vec![
-            cases::case(op(None, true), inputs().into_iter().chain([residual])),
-            cases::case(op(Gelu, false), inputs()),
-            cases::case(op(Relu, false), inputs()),
+            cases::case(with_residual.clone(), inputs().into_iter().chain([residual()])),
+            cases::case(op(Gelu), inputs()),
+            cases::case(op(Relu), inputs()),
+            dropped(false),
+            dropped(true),
+            cases::case($op::Linear { norm: Some(1e-5), ..op(Gelu) }, normed),
         ]
     }};
     (masked_mean, $op:ident) => {{

@@ -111,11 +111,12 @@ fn add_module(files: &mut Files, module: &str, subject: &Subject, mistake: Optio
     }
 }
 
-/// The Rust files in a folder; none if there is no such folder.
+/// The Rust files in a folder and below it; none if there is no such folder.
 fn rust_files(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten();
     let paths = entries.map(|entry| entry.expect("an entry of a folder of sources").path());
-    paths.filter(|path| path.extension().is_some_and(|end| end == "rs")).collect()
+    let files = paths.flat_map(|path| if path.is_dir() { rust_files(&path) } else { vec![path] });
+    files.filter(|path| path.extension().is_some_and(|end| end == "rs")).collect()
 }
 
 fn with_mistake(text: &str, subject: &Subject, mistake: &Mistake) -> String {

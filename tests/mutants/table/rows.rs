@@ -27,18 +27,6 @@ pub fn subjects() -> Vec<Subject> {
             ],
         ),
         subject(
-            "dropout",
-            &[],
-            vec![
-                cpu(
-                    "other numbers than forward",
-                    "pass.dout, samples, pass.random)",
-                    "pass.dout, samples, Philox::new(1, 2))",
-                ),
-                cpu("set for add", "dinp.write, pass.dout", "Write::Set, pass.dout"),
-            ],
-        ),
-        subject(
             "embedding",
             &["sum"],
             vec![
@@ -51,13 +39,19 @@ pub fn subjects() -> Vec<Subject> {
         ),
         subject(
             "layer_norm",
-            &[],
+            &["norm"],
             vec![
-                cpu("mean's term dropped", "d * w - mean_g - (x", "d * w - (x"),
-                cpu("variance's term dropped", "- (x - mean) * rstd * mean_gn)", ")"),
-                cpu("weight dropped", "rstd * (d * w - mean_g", "rstd * (d - mean_g"),
-                cpu("scale dropped", "((x - self.mean) * self.rstd)", "(x - self.mean)"),
-                cpu(
+                within("norm.rs", "mean's term dropped", "d * w - mean_g - (x", "d * w - (x"),
+                within("norm.rs", "variance's term dropped", "- (x - mean) * rstd * mean_gn)", ")"),
+                within("norm.rs", "weight dropped", "rstd * (d * w - mean_g", "rstd * (d - mean_g"),
+                within(
+                    "norm.rs",
+                    "scale dropped",
+                    "((x - self.mean) * self.rstd)",
+                    "(x - self.mean)",
+                ),
+                within(
+                    "norm.rs",
                     "dweight for dbias",
                     "add_up(dbias, workspace, channels, channels)",
                     "add_up(dbias, workspace, channels, 0)",
@@ -66,13 +60,38 @@ pub fn subjects() -> Vec<Subject> {
         ),
         subject(
             "linear",
-            &["activation", "sum"],
+            &["activation", "dropout", "norm", "sum"],
             vec![
+                cpu(
+                    "other numbers than forward",
+                    "drop.apply(dpre, pass.dout, samples, pass.random)",
+                    "drop.apply(dpre, pass.dout, samples, crate::rng::Philox::new(1, 2))",
+                ),
+                cpu(
+                    "nothing dropped backward",
+                    "drop.apply(dpre, pass.dout, samples, pass.random)",
+                    "{ let _ = (drop, samples); dpre.copy_from_slice(pass.dout) }",
+                ),
+                cpu(
+                    "dweight without the norm",
+                    "rows.normalise_again(statistics(&pass), of_norm);",
+                    "of_norm.copy_from_slice(rows.inp);",
+                ),
+                cpu(
+                    "norm left out backward",
+                    "kept: statistics(&pass), dout: dn",
+                    "kept: statistics(&pass), dout: inp",
+                ),
+                cpu(
+                    "norm's parameters exchanged",
+                    "[0, 2, 3].map(|i| pass",
+                    "[0, 3, 2].map(|i| pass",
+                ),
                 cpu("ReLU ignored", "Activation::Relu => S::ZERO,", "Activation::Relu => dout,"),
                 cpu(
                     "activation left out of dweight",
-                    "dweight.write, gradient.t(), inp)",
-                    "dweight.write, Matrix::new(pass.dout, rows, outputs).t(), inp)",
+                    "dweight.write, gradient.t(), Matrix::new(n",
+                    "dweight.write, Matrix::new(pass.dout, rows, outputs).t(), Matrix::new(n",
                 ),
                 cpu(
                     "dinp set for add",

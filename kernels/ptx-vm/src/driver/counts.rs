@@ -179,10 +179,11 @@ impl Counted {
     }
 }
 
-/// All kernels as one JSON object.
-pub fn to_json(all: &[Counted]) -> String {
+/// All kernels as one JSON object, with the written sectors that are still in the cache and how many calls gave work.
+pub fn to_json(all: &[Counted], sectors_in_cache: u64, calls: u64) -> String {
     let kernels: Vec<String> = all.iter().map(Counted::to_json).collect();
-    format!("{{\"kernels\":[{}]}}", kernels.join(","))
+    let kernels = kernels.join(",");
+    format!("{{\"kernels\":[{kernels}],\"sectors_in_cache\":{sectors_in_cache},\"calls\":{calls}}}")
 }
 
 fn name(family: Family) -> String {

@@ -58,6 +58,7 @@ impl State {
             self.recording(id)?.push(stream, operation);
             return Ok(None);
         }
+        self.calls += u64::from(!matches!(operation, Operation::Record(_)));
         let context = self.streams.get(stream)?.context;
         let after = self.before(stream)?;
         let id = self.queue.push(context, after, operation);
@@ -294,6 +295,7 @@ impl State {
                 return Err(refuse(Status::INVALID_VALUE, text));
             }
         }
+        self.calls += 1;
         let mut before = self.before(stream)?;
         before.extend(&self.executables.get(executable)?.last);
         let context = self.streams.get(stream)?.context;

@@ -135,6 +135,8 @@ pub struct State {
     pub captures: BTreeMap<u64, Capture>,
     pub next_capture: u64,
     pub queue: Queue,
+    /// Calls since the counts were reset that gave a stream work: a launch, a copy, a fill, a whole graph.
+    pub calls: u64,
     pub random: Option<Random>,
 }
 

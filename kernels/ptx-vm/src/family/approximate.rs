@@ -49,7 +49,7 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     modifiers.finish()?;
     let run = run(site.host(), site.opcode(), flush);
     let operands = site.typed(&[kind; 2])?;
-    site.emit(Encoded::new(run, Family::Float, &operands))
+    site.emit(Encoded::new(run, Family::Approximate, &operands))
 }
 
 fn run(host: Host, name: &str, flush: bool) -> Run {

@@ -77,6 +77,13 @@ impl Cache {
         (u64::from(read.count_ones()), written)
     }
 
+    /// Sectors that were written and have not gone to DRAM.
+    pub fn dirty(&self) -> u64 {
+        let slices = self.slices.iter().map(|s| s.lock().unwrap_or_else(PoisonError::into_inner));
+        let of = |line: &Line| u64::from(line.dirty.count_ones());
+        slices.map(|slice| slice.lines.iter().map(of).sum::<u64>()).sum()
+    }
+
     /// Writes everything back, as at the end of a measurement: the sectors that were dirty.
     pub fn flush(&self) -> u64 {
         let mut written = 0;

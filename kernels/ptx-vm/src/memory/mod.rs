@@ -43,6 +43,8 @@ mod shadow;
 mod shared;
 /// Bytes, and which of them were written.
 mod storage;
+/// Accesses on their way into the race detector's record.
+mod watch;
 /// Where the spaces lie in generic addressing.
 pub mod window;
 /// One bit a byte: was it written?

@@ -55,12 +55,12 @@ impl Observers {
         self.cells.remove(&cell);
     }
 
-    /// Each cell becomes two.
-    pub fn split(&mut self) {
+    /// Each cell becomes `parts` of them.
+    pub fn split(&mut self, parts: usize) {
         let coarse = std::mem::take(&mut self.cells);
         for (cell, seen) in coarse {
-            self.cells.insert(2 * cell, seen.clone());
-            self.cells.insert(2 * cell + 1, seen);
+            let fine = parts * cell..parts * (cell + 1);
+            self.cells.extend(fine.map(|part| (part, seen.clone())));
         }
     }
 }

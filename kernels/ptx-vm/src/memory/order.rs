@@ -212,11 +212,16 @@ impl Order {
         self.threads.get(thread).map(|thread| (thread.epoch, &*thread.known))
     }
 
-    /// Have two threads done alike: same epoch, same knowledge?
+    /// The same of the lanes of a warp, whose first thread is `first`, if all have done alike: same epoch, same
+    /// knowledge.
     #[inline]
-    pub(super) fn stand_together(&self, one: usize, other: usize) -> bool {
-        let (one, other) = (self.threads.get(one), self.threads.get(other));
-        one.zip(other).is_some_and(|(a, b)| a.epoch == b.epoch && Rc::ptr_eq(&a.known, &b.known))
+    pub(super) fn stand_together(&self, first: usize, mask: u32) -> Option<(u32, &Clock)> {
+        let threads = self.threads.get(first..)?;
+        let one = threads.get(mask.trailing_zeros() as usize)?;
+        let alike =
+            |other: &Thread| other.epoch == one.epoch && Rc::ptr_eq(&other.known, &one.known);
+        let together = lanes(mask).all(|lane| threads.get(lane).is_some_and(alike));
+        together.then_some((one.epoch, &*one.known))
     }
 
     fn of(&self, warp: u32, lanes: u32) -> Vec<usize> {

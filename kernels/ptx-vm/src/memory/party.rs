@@ -4,7 +4,7 @@ use super::LANES;
 use super::access::{Access, Scope, Strength, lanes};
 use super::clock::Clock;
 use super::refusal::{Verb, Want};
-use crate::error::{Checked, Rule, Violation};
+use crate::error::{Rule, Violation};
 
 /// What an access was, as far as races go: a set of the bits below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -21,7 +21,7 @@ const ATOMIC: u8 = 8;
 const LOST: u8 = 16;
 
 impl Kind {
-    fn of(verb: Verb, strength: Strength, scope: Scope) -> Self {
+    pub fn of(verb: Verb, strength: Strength, scope: Scope) -> Self {
         let strong = verb == Verb::Update || strength != Strength::Weak;
         let bits = [
             (verb.writes(), WRITE),
@@ -34,6 +34,10 @@ impl Kind {
 
     fn has(self, bit: u8) -> bool {
         self.0 & bit != 0
+    }
+
+    pub fn is_strong(self) -> bool {
+        self.has(STRONG)
     }
 
     pub fn is_weak_write(self) -> bool {
@@ -91,7 +95,15 @@ pub(super) struct Visit<'a> {
     pub most: usize,
 }
 
-impl Visit<'_> {
+impl<'a> Visit<'a> {
+    /// The visit of all lanes of an access that stand in an epoch and know a clock.
+    pub fn new(verb: Verb, access: &Access, (epoch, clock): (u32, &'a Clock), most: usize) -> Self {
+        let kind = Kind::of(verb, access.strength, access.scope);
+        let warp = (access.first_thread as usize / LANES) as u16;
+        let (block, lanes, line) = (access.block, access.mask, access.line);
+        Self { party: Party { block, epoch, lanes, line, warp, kind }, clock, most }
+    }
+
     /// Did all that `old` did come before this access?
     #[inline]
     fn comes_after(&self, old: &Party) -> bool {
@@ -209,88 +221,4 @@ impl Visit<'_> {
         );
         Want { lane: me, ..*want }.refused(Rule::Race, why)
     }
-}
-
-/// Hands the lanes of an access to `record`, one by one; all together where they read, or update, one
-/// place and stand in the same epoch. Does nothing where the access carries no order.
-pub(super) fn watch(
-    verb: Verb,
-    access: &Access,
-    addresses: &[u64; LANES],
-    width: u64,
-    most: usize,
-    mut record: impl FnMut(&Visit, &Want) -> Checked<()>,
-) -> Checked<()> {
-    let Some(order) = access.order.as_deref() else { return Ok(()) };
-    let kind = Kind::of(verb, access.strength, access.scope);
-    let warp = (access.first_thread as usize / LANES) as u16;
-    let mut left = access.mask;
-    while left != 0 {
-        let lane = left.trailing_zeros() as usize;
-        let first = access.first_thread as usize;
-        let address = addresses[lane];
-        let one_place = !kind.is_weak_write()
-            && left == access.mask
-            && lanes(left).all(|other| addresses[other] == address)
-            && lanes(left).all(|other| order.stand_together(first + lane, first + other));
-        let lanes = if one_place { left } else { 1 << lane };
-        left &= !lanes;
-        let Some((epoch, clock)) = order.stand(first + lane) else { continue };
-        let party = Party { block: access.block, epoch, lanes, line: access.line, warp, kind };
-        record(&Visit { party, clock, most }, &Want { verb, lane, address, width })?;
-    }
-    Ok(())
-}
-
-/// Hands the lanes of a strong read to `note`, once what they read is known. Of lanes that update one place only the
-/// last has seen what all the others wrote.
-pub(super) fn observe(
-    verb: Verb,
-    access: &Access,
-    addresses: &[u64; LANES],
-    width: u64,
-    mut note: impl FnMut(&Visit, &Want),
-) {
-    let Some(order) = access.order.as_deref() else { return };
-    let kind = Kind::of(verb, access.strength, access.scope);
-    if !kind.has(STRONG) || access.blind {
-        return;
-    }
-    let warp = (access.first_thread as usize / LANES) as u16;
-    for lane in lanes(access.mask) {
-        let address = addresses[lane];
-        let mut later = lanes(access.mask & (!1 << lane));
-        if verb == Verb::Update && later.any(|other| addresses[other] == address) {
-            continue;
-        }
-        let Some((epoch, clock)) = order.stand(access.first_thread as usize + lane) else {
-            continue;
-        };
-        let lanes = 1 << lane;
-        let party = Party { block: access.block, epoch, lanes, line: access.line, warp, kind };
-        note(&Visit { party, clock, most: 0 }, &Want { verb, lane, address, width });
-    }
-}
-
-/// Hands a copy of bytes in a row, by one lane, to `record` in aligned pieces.
-pub(super) fn watch_bytes(
-    access: &Access,
-    want: &Want,
-    most: usize,
-    mut record: impl FnMut(&Visit, &Want) -> Checked<()>,
-) -> Checked<()> {
-    let Some(order) = access.order.as_deref() else { return Ok(()) };
-    let thread = access.first_thread as usize + want.lane;
-    let Some((epoch, clock)) = order.stand(thread) else { return Ok(()) };
-    let kind = Kind::of(want.verb, access.strength, access.scope);
-    let (warp, lanes) = ((access.first_thread as usize / LANES) as u16, 1 << want.lane);
-    let party = Party { block: access.block, epoch, lanes, line: access.line, warp, kind };
-    let (mut address, end) = (want.address, want.address + want.width);
-    while address < end {
-        let aligned = 1 << address.trailing_zeros().min(4);
-        let width = aligned.min(1 << (end - address).ilog2());
-        record(&Visit { party, clock, most }, &Want { address, width, ..*want })?;
-        address += width;
-    }
-    Ok(())
 }

@@ -4,9 +4,9 @@ use super::LANES;
 use super::access::{Access, Scope, Strength, lanes};
 use super::clock::Knowledge;
 use super::order::Handed;
-use super::party::{Visit, observe, watch, watch_bytes};
 use super::refusal::{Verb, Want};
-use super::shadow::{PAGE, Page};
+use super::shadow::{PAGE, Page, Pages};
+use super::watch::{observe, watch, watch_bytes};
 use crate::error::Checked;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -40,6 +40,30 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The pages as one access goes through them: the last one looked up stays locked.
+struct Locked<'a, F> {
+    races: &'a Races,
+    /// Where an address lies.
+    find: F,
+    /// Address at which the locked page begins.
+    start: u64,
+    page: Option<MutexGuard<'a, Page>>,
+}
+
+impl<F: Fn(u64) -> Option<Place>> Pages for Locked<'_, F> {
+    #[inline]
+    fn at(&mut self, address: u64) -> Option<(&mut Page, u64)> {
+        if self.page.is_none() || address.wrapping_sub(self.start) >= PAGE {
+            self.page = None;
+            let (index, offset, size) = (self.find)(address)?;
+            self.start = address - offset % PAGE;
+            self.page = self.races.slot((index, offset / PAGE), size).map(lock);
+        }
+        let offset = address - self.start;
+        self.page.as_deref_mut().map(|page| (page, offset))
+    }
+}
+
 impl Races {
     pub fn new(allocations: usize) -> Self {
         Self {
@@ -59,7 +83,7 @@ impl Races {
         width: u64,
         find: impl Fn(u64) -> Option<Place>,
     ) -> Checked<()> {
-        watch(verb, access, addresses, width, MOST, self.recorder(find))
+        watch(verb, access, addresses, width, MOST, self.pages(find))
     }
 
     /// The same of a copy of the machine's own.
@@ -69,7 +93,7 @@ impl Races {
         want: &Want,
         find: impl Fn(u64) -> Option<Place>,
     ) -> Checked<()> {
-        watch_bytes(access, want, MOST, self.recorder(find))
+        watch_bytes(access, want, MOST, self.pages(find))
     }
 
     /// A strong read has seen what it has seen.
@@ -81,35 +105,11 @@ impl Races {
         width: u64,
         find: impl Fn(u64) -> Option<Place>,
     ) {
-        observe(verb, access, addresses, width, |visit, want| {
-            let Some((index, offset, size)) = find(want.address) else { return };
-            if let Some(page) = self.slot((index, offset / PAGE), size) {
-                lock(page).observe(visit, want, offset % PAGE);
-            }
-        });
+        observe(verb, access, addresses, width, self.pages(find));
     }
 
-    fn recorder(
-        &self,
-        find: impl Fn(u64) -> Option<Place>,
-    ) -> impl FnMut(&Visit, &Want) -> Checked<()> {
-        // One search and one lock for all lanes in a row that lie in one page, which begins at the address kept.
-        let mut held: Option<(u64, MutexGuard<Page>)> = None;
-        move |visit, want| {
-            if let Some((start, page)) = &mut held
-                && let offset @ 0..PAGE = want.address.wrapping_sub(*start)
-            {
-                return page.visit(visit, want, offset);
-            }
-            held = None;
-            let Some((index, offset, size)) = find(want.address) else { return Ok(()) };
-            let start = want.address - offset % PAGE;
-            held = self.slot((index, offset / PAGE), size).map(|slot| (start, lock(slot)));
-            match &mut held {
-                Some((_, page)) => page.visit(visit, want, offset % PAGE),
-                None => Ok(()),
-            }
-        }
+    fn pages<F>(&self, find: F) -> Locked<'_, F> {
+        Locked { races: self, find, start: 0, page: None }
     }
 
     fn slot(&self, (index, page): (usize, u64), size: u64) -> Option<&Mutex<Page>> {

@@ -1,8 +1,10 @@
 //! Who touched a word last: the race detector's record of a stretch of memory.
 
+use super::access::lanes;
 use super::observers::Observers;
 use super::party::{Party, Visit};
 use super::refusal::Want;
+use super::watch::LanesAt;
 use crate::error::Checked;
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -21,11 +23,17 @@ struct Cell {
     written: bool,
 }
 
-/// The record of [`PAGE`] bytes: a cell for each word, or for each half word or byte once an access as
-/// small came. (Neighbouring bytes of a word belong to whom they belong: bf16 is stored two by two.)
+/// Where what is recorded of an address lies.
+pub(super) trait Pages {
+    /// The page, and the offset of the address in it; `None` where nothing is recorded.
+    fn at(&mut self, address: u64) -> Option<(&mut Page, u64)>;
+}
+
+/// The record of [`PAGE`] bytes: a cell for every 16 bytes, or for as few as the smallest access to the page had.
+/// (Neighbouring bytes belong to whom they belong: bf16 is stored two by two.)
 #[derive(Debug, Default)]
 pub(super) struct Page {
-    /// Binary logarithm of a cell's bytes, 4, 2 or 1.
+    /// Binary logarithm of a cell's bytes, 16 to 1.
     grain: u32,
     cells: Vec<Cell>,
     lists: Lists,
@@ -36,6 +44,9 @@ pub(super) struct Page {
 static SPARE: Mutex<Vec<Vec<Cell>>> = Mutex::new(Vec::new());
 /// At most about 50 MB of them.
 const MOST_SPARE: usize = 4096;
+const MOST_CELLS: usize = PAGE as usize / 4;
+/// Bytes of the largest cell: the widest access there is much of (`v4.f32`, `cp.async`, a row of `ldmatrix`).
+const COARSE: u64 = 16;
 
 fn spare() -> MutexGuard<'static, Vec<Vec<Cell>>> {
     SPARE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -44,7 +55,7 @@ fn spare() -> MutexGuard<'static, Vec<Vec<Cell>>> {
 impl Drop for Page {
     fn drop(&mut self) {
         let mut spare = spare();
-        if self.cells.len() == (PAGE / 4) as usize && spare.len() < MOST_SPARE {
+        if (1..=MOST_CELLS).contains(&self.cells.capacity()) && spare.len() < MOST_SPARE {
             spare.push(std::mem::take(&mut self.cells));
         }
     }
@@ -55,6 +66,28 @@ impl Page {
     /// earlier one.
     pub fn visit(&mut self, visit: &Visit, want: &Want, offset: u64) -> Checked<()> {
         self.make_fine(want.width);
+        self.visit_cells(visit, want, offset)
+    }
+
+    /// [`Page::visit`] by each of some lanes that stand in one epoch and lie in the page, which begins at `start`.
+    pub fn visit_lanes(
+        &mut self,
+        visit: &mut Visit,
+        lanes_at: &LanesAt,
+        mask: u32,
+        start: u64,
+    ) -> Checked<()> {
+        self.make_fine(lanes_at.width);
+        for lane in lanes(mask) {
+            visit.party.lanes = 1 << lane;
+            let want = lanes_at.want(lane);
+            self.visit_cells(visit, &want, want.address - start)?;
+        }
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn visit_cells(&mut self, visit: &Visit, want: &Want, offset: u64) -> Checked<()> {
         let cells = self.cells_of(want, offset);
         if visit.is_strong_store() {
             self.replace(visit, cells.clone());
@@ -110,28 +143,40 @@ impl Page {
 
     /// Nobody touched anything.
     pub fn clear(&mut self) {
-        *self = Self::default();
+        self.cells.clear();
+        self.lists.clear();
+        self.observers = Observers::default();
     }
 
     /// Splits the cells until one is no larger than `width` bytes.
     #[inline]
     fn make_fine(&mut self, width: u64) {
         if self.cells.is_empty() {
-            self.grain = width.min(4).trailing_zeros();
+            self.grain = width.min(COARSE).trailing_zeros();
             self.cells = spare().pop().unwrap_or_default();
             self.cells.clear();
             self.cells.resize((PAGE >> self.grain) as usize, Cell::default());
         }
-        while 1 << self.grain > width {
-            let coarse = std::mem::take(&mut self.cells);
-            self.cells.reserve(2 * coarse.len());
-            for cell in coarse {
-                let list = self.lists.copy(cell.list);
-                self.cells.extend([cell, Cell { list, ..cell }]);
-            }
-            self.grain -= 1;
-            self.observers.split();
+        if 1 << self.grain > width {
+            self.split(width.trailing_zeros());
         }
+    }
+
+    /// Cells of `grain` in place of the larger ones there are: each part begins with what the whole has.
+    #[cold]
+    fn split(&mut self, grain: u32) {
+        let parts = 1usize << (self.grain - grain);
+        let coarse = std::mem::take(&mut self.cells);
+        self.cells.reserve(parts * coarse.len());
+        for cell in coarse {
+            self.cells.push(cell);
+            for _ in 1..parts {
+                let list = self.lists.copy(cell.list);
+                self.cells.push(Cell { list, ..cell });
+            }
+        }
+        self.grain = grain;
+        self.observers.split(parts);
     }
 }
 
@@ -189,6 +234,12 @@ struct Lists {
 }
 
 impl Lists {
+    fn clear(&mut self) {
+        self.lists.iter_mut().for_each(Vec::clear);
+        self.unused.clear();
+        self.unused.extend(1..=self.lists.len() as u32);
+    }
+
     fn of(&self, list: u32) -> &[Party] {
         (list as usize).checked_sub(1).and_then(|index| self.lists.get(index)).map_or(&[], |l| l)
     }
@@ -200,17 +251,22 @@ impl Lists {
         }
     }
 
-    fn new_list(&mut self, parties: Vec<Party>) -> u32 {
-        if let Some(list) = self.unused.pop() {
-            self.lists[list as usize - 1] = parties;
-            return list;
-        }
-        self.lists.push(parties);
-        self.lists.len() as u32
+    /// An empty list.
+    fn new_list(&mut self) -> u32 {
+        self.unused.pop().unwrap_or_else(|| {
+            self.lists.push(Vec::new());
+            self.lists.len() as u32
+        })
     }
 
     fn copy(&mut self, list: u32) -> u32 {
-        if list == 0 { 0 } else { self.new_list(self.of(list).to_vec()) }
+        if list == 0 {
+            return 0;
+        }
+        let parties = self.of(list).to_vec();
+        let copy = self.new_list();
+        self.lists[copy as usize - 1] = parties;
+        copy
     }
 
     fn give_back(&mut self, list: u32) {
@@ -223,9 +279,7 @@ impl Lists {
     /// Adds a party to a list, or to a new one for list 0. Beyond the most that are kept one makes room:
     /// its race may be missed then.
     fn take_in(&mut self, list: u32, visit: &Visit) -> u32 {
-        if list == 0 {
-            return self.new_list(vec![visit.party]);
-        }
+        let list = if list == 0 { self.new_list() } else { list };
         let parties = &mut self.lists[list as usize - 1];
         if parties.len() >= visit.most {
             // What many read is looked for at one place only: looking everywhere would cost the most there.

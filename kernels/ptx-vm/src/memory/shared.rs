@@ -3,11 +3,11 @@
 use super::LANES;
 use super::access::{Access, Checks, Strength, lanes};
 use super::element::Element;
-use super::party::{observe, watch};
 use super::reach::reaches;
 use super::refusal::{Verb, Want};
 use super::region::{Reading, Region, width};
-use super::shadow::{PAGE, Page};
+use super::shadow::{PAGE, Page, Pages};
+use super::watch::{observe, watch, watch_bytes};
 use super::written::Written;
 use crate::error::{Checked, Rule, Violation};
 
@@ -23,6 +23,13 @@ pub struct Shared {
     pages: Vec<Page>,
     /// What ordinary stores wrote since the last proxy fence, where that is watched.
     generic: Option<Written>,
+}
+
+impl Pages for &mut Vec<Page> {
+    #[inline]
+    fn at(&mut self, address: u64) -> Option<(&mut Page, u64)> {
+        Some((self.get_mut((address / PAGE) as usize)?, address % PAGE))
+    }
 }
 
 impl Shared {
@@ -327,11 +334,7 @@ impl Shared {
         if self.checks.unwritten && want.verb == Verb::Load {
             want.unwritten(&self.region).map_or(Ok(()), Err)?;
         }
-        let Self { pages, .. } = self;
-        super::party::watch_bytes(access, want, MOST, |visit, want| {
-            let page = pages.get_mut((want.address / PAGE) as usize);
-            page.map_or(Ok(()), |page| page.visit(visit, want, want.address % PAGE))
-        })
+        watch_bytes(access, want, MOST, &mut self.pages)
     }
 
     /// What is wrong: called once it is known that something is.
@@ -356,12 +359,8 @@ impl Shared {
         addresses: &[u64; LANES],
         width: u64,
     ) -> Checked<()> {
-        let Self { pages, .. } = self;
-        if !pages.is_empty() {
-            watch(verb, access, addresses, width, MOST, |visit, want| {
-                let page = pages.get_mut((want.address / PAGE) as usize);
-                page.map_or(Ok(()), |page| page.visit(visit, want, want.address % PAGE))
-            })?;
+        if !self.pages.is_empty() {
+            watch(verb, access, addresses, width, MOST, &mut self.pages)?;
         }
         if let Some(counts) = access.counts.as_deref_mut() {
             counts.shared(verb, access.mask, addresses, width);
@@ -391,11 +390,7 @@ impl Shared {
         width: u64,
     ) {
         if strength != Strength::Weak {
-            observe(verb, access, addresses, width, |visit, want| {
-                if let Some(page) = self.pages.get_mut((want.address / PAGE) as usize) {
-                    page.observe(visit, want, want.address % PAGE);
-                }
-            });
+            observe(verb, access, addresses, width, &mut self.pages);
             let (mask, first) = (access.mask, access.first_thread as usize);
             let Some(order) = access.order.as_deref_mut() else { return };
             lanes(mask).for_each(|l| order.find_shared(addresses[l], first + l, strength));

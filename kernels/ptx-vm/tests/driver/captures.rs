@@ -62,6 +62,38 @@ fn a_capture_is_recorded_not_run_and_replayed() {
     assert_eq!(cuGraphLaunch(executable, stream), Status::INVALID_HANDLE);
 }
 
+/// Handles of all nodes.
+fn nodes(graph: Handle) -> Vec<Handle> {
+    let (mut handles, mut room) = (vec![0; count(graph)], count(graph));
+    // SAFETY: as many places as `room` says.
+    let to = unsafe { Out::new(handles.as_mut_ptr()) };
+    // SAFETY: a place of the test's.
+    ok(cuGraphGetNodes(graph, to, unsafe { InOut::new(&mut room) }));
+    handles
+}
+
+#[test]
+fn nodes_tell_what_they_are() {
+    let session = Session::new();
+    let (stream, kernel, data) = (stream(), session.function("add_one"), upload(&[5; 32]));
+    ok(cuStreamBeginCapture_v2(stream, THREAD_LOCAL));
+    ok(launch_on(stream, kernel, (3, 32, 16), &[&data]));
+    ok(cuMemsetD32Async(data, 9, 1, stream));
+    let graph = end(stream).expect("a graph");
+    let [launch, fill] = nodes(graph)[..] else { panic!("two nodes") };
+    let kind = |node| get(|out| cuGraphNodeGetType(node, out));
+    assert_eq!((kind(launch), kind(fill)), (0, 2));
+    // SAFETY: numbers of which zero is one.
+    let mut told: KernelNodeParameters = unsafe { std::mem::zeroed() };
+    ok(cuGraphKernelNodeGetParams_v2(launch, out(&mut told)));
+    assert_eq!((told.function, told.context), (kernel, session.context));
+    let KernelNodeParameters { grid, block, dynamic_shared, .. } = told;
+    assert_eq!((grid, block, dynamic_shared), ([3, 1, 1], [32, 1, 1], 16));
+    let no_launch = cuGraphKernelNodeGetParams_v2(fill, out(&mut told));
+    assert_eq!(no_launch, Status::INVALID_VALUE);
+    assert_eq!(cuGraphNodeGetType(graph, null()), Status::INVALID_HANDLE);
+}
+
 #[test]
 fn arguments_are_those_of_the_capture() {
     let session = Session::new();

@@ -172,8 +172,8 @@ fn occupancy_comes_from_the_limits() {
 #[test]
 fn counts_of_launches() {
     let session = Session::with("counts=1");
-    ok(ptxvm_reset_counts());
     let (kernel, data) = (session.function("add_one"), upload(&[0; 32]));
+    ok(ptxvm_reset_counts());
     ok(launch(kernel, 1, 32, &[&data]));
     ok(launch(kernel, 1, 16, &[&data]));
     let mut json = vec![0u8; 1 << 16];
@@ -185,12 +185,14 @@ fn counts_of_launches() {
         "\"loads\":{\"requests\":2,\"bytes\":192,\"sectors\":6}",
         "\"store\":{\"warps\":2,\"lanes\":48}",
         "\"text\":\"ld.global.u32 \\t%r2, [%rd3];\"",
+        "\"sectors_in_cache\":4,\"calls\":2}",
     ] {
         assert!(json.contains(part), "{part} is not in {json}");
     }
     assert_eq!(ptxvm_counts(null(), 0), length);
     ok(ptxvm_reset_counts());
-    assert_eq!(ptxvm_counts(null(), 0), "{\"kernels\":[]}".len());
+    let nothing = "{\"kernels\":[],\"sectors_in_cache\":4,\"calls\":0}";
+    assert_eq!(ptxvm_counts(null(), 0), nothing.len());
 }
 
 #[test]

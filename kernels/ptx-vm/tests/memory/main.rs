@@ -12,6 +12,8 @@ mod global;
 mod order;
 /// Races in global memory, between blocks too.
 mod race_global;
+/// Races in shared memory, against a plain detector.
+mod race_model;
 /// Races in shared memory.
 mod race_shared;
 /// Shared, local and parameter memory.

@@ -231,6 +231,32 @@ fn a_word_written_whole_is_remembered_when_bytes_come() {
 }
 
 #[test]
+fn readers_of_a_vector_are_remembered_at_each_of_its_parts() {
+    for (width, part) in [4, 2, 1].into_iter().flat_map(|w| (0..16 / w).map(move |p| (w, p * w))) {
+        let mut block = Block::new();
+        for warp in 0..4 {
+            let (mut access, shared) = block.access(warp, 1);
+            shared.load::<u32, 4>(&mut access, &[32; LANES]).unwrap();
+        }
+        let write = |block: &mut Block| {
+            let (mut access, shared) = block.access(0, 1);
+            let place = [32 + part; LANES];
+            match width {
+                4 => shared.store(&mut access, &place, &[[0u32; LANES]]),
+                2 => shared.store(&mut access, &place, &[[0u16; LANES]]),
+                _ => shared.store(&mut access, &place, &[[0u8; LANES]]),
+            }
+        };
+        // The last reader is not among those who met.
+        block.order.barrier(&[!0, !0, !0, 0]);
+        let message = broken(write(&mut block), Rule::Race, 0, 32 + part);
+        assert!(message.contains("after read by block 0 thread 96"), "{message}");
+        block.order.barrier_block();
+        write(&mut block).unwrap();
+    }
+}
+
+#[test]
 fn vectors_touch_all_their_words() {
     let mut block = Block::new();
     let (mut access, shared) = block.access(0, !0);

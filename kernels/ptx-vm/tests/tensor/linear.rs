@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use bytemuck::bytes_of;
 use ptx_vm::error::Fault;
 use ptx_vm::launch::{Dimensions, Launch, Options};
 use ptx_vm::memory::Memory;
@@ -12,6 +13,33 @@ use ptx_vm::random::Random;
 use ptx_vm::target::Target;
 
 const TEXT: &str = include_str!("../../../ptx/linear.compute_80.ptx");
+
+/// What the kernel takes, as it lies in memory; zero is nothing.
+#[repr(C)]
+#[derive(Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
+struct Arguments {
+    inp: u64,
+    weight: u64,
+    bias: u64,
+    residual: u64,
+    out: u64,
+    pre: u64,
+    memory: u64,
+    tickets: u64,
+    /// Rows, outputs and inputs.
+    sizes: [u32; 3],
+    parts: u32,
+    activation: u32,
+    drop: u32,
+    sample_rows: u32,
+    least: u32,
+    scale: f32,
+    align_seed: u32,
+    seed: u64,
+    node: u32,
+    align_step: u32,
+    step: u64,
+}
 
 /// `out = inp weight^T` with these sizes.
 struct Product {
@@ -55,16 +83,31 @@ impl Product {
             address
         };
         let out = memory.allocate(2 * (self.rows * self.outputs) as u64).expect("room");
-        let pointers = [put(&self.inp), put(&self.weight), 0, 0, out, 0];
-        let mut arguments: Vec<u8> = pointers.iter().flat_map(|p| p.to_le_bytes()).collect();
-        let sizes = [self.rows as u32, self.outputs as u32, self.inputs as u32, 0];
-        arguments.extend(sizes.iter().flat_map(|n| n.to_le_bytes()));
-        let name = if side == 128 { "linear_forward_bf16" } else { "linear_forward_small_bf16" };
-        let grid = [self.outputs.div_ceil(side) as u32, self.rows.div_ceil(side) as u32, 1];
-        let dimensions = Dimensions { grid, block: [2 * side as u32, 1, 1], dynamic_shared: 0 };
+        let large = side == 128;
+        let shared = if large { (48 << 10) + 128 } else { 24 << 10 };
+        let arguments = Arguments {
+            inp: put(&self.inp),
+            weight: put(&self.weight),
+            out,
+            sizes: [self.rows as u32, self.outputs as u32, self.inputs as u32],
+            parts: 1,
+            scale: 1.0,
+            ..Arguments::default()
+        };
+        let name = if large { "linear_forward_bf16" } else { "linear_forward_small_bf16" };
+        let tiles = self.outputs.div_ceil(side) * self.rows.div_ceil(side);
+        let (grid, block) = ([tiles as u32, 1, 1], [2 * side as u32, 1, 1]);
+        let dimensions = Dimensions { grid, block, dynamic_shared: shared };
         let (kernel, view) = (&program.kernels[name], memory.view());
-        let launch =
-            Launch::new(program, kernel, dimensions, &arguments, view, options, &Target::SM_80)?;
+        let launch = Launch::new(
+            program,
+            kernel,
+            dimensions,
+            bytes_of(&arguments),
+            view,
+            options,
+            &Target::SM_80,
+        )?;
         let profile = launch.run()?;
         let mut bytes = vec![0; 2 * self.rows * self.outputs];
         memory.read(out, &mut bytes).expect("in bounds");

@@ -1,10 +1,15 @@
 //! Graphs: what captures recorded, made ready, replayed.
 
+use std::sync::Arc;
+
 use super::pointer::{InOut, Out};
 use crate::driver::capture::Executable;
 use crate::driver::machine::{Machine, call, refuse};
+use crate::driver::operation::Operation;
+use crate::driver::state::State;
 use crate::driver::status::{Answer, Status};
 use crate::driver::table::Handle;
+use crate::launch::Dimensions;
 
 /// Launch from the device itself: needs a driver on the device.
 const DEVICE_LAUNCH: u64 = 4;
@@ -139,6 +144,73 @@ pub extern "C" fn cuGraphGetNodes(
         let given: Vec<Handle> = (0..room).map(|i| handles.get(i).copied().unwrap_or(0)).collect();
         nodes.set_all(&given)?;
         count.set(room.min(handles.len()))
+    })
+}
+
+/// The operation of a graph's node.
+fn operation(state: &State, node: Handle) -> Answer<Operation> {
+    let found = state.graphs.iter().find_map(|(_, graph)| {
+        let at = graph.handles.iter().position(|&handle| handle == node)?;
+        graph.nodes.get(at)
+    });
+    found.map(|node| node.operation.clone()).ok_or(Status::INVALID_HANDLE)
+}
+
+#[unsafe(no_mangle)]
+pub extern "C" fn cuGraphNodeGetType(node: Handle, kind: Out<u32>) -> Status {
+    call(|machine| {
+        kind.set(match operation(&machine.lock(), node)? {
+            Operation::Launch(_) => 0,
+            Operation::Copy(_) => 1,
+            Operation::Fill(_) => 2,
+            Operation::Call(_) => 3,
+            Operation::Record(_) => 7,
+            Operation::Free(_) => 11,
+        })
+    })
+}
+
+/// `CUDA_KERNEL_NODE_PARAMS_v2`.
+#[derive(Debug, Clone, Copy)]
+#[repr(C)]
+pub struct KernelNodeParameters {
+    pub function: Handle,
+    pub grid: [u32; 3],
+    pub block: [u32; 3],
+    pub dynamic_shared: u32,
+    pub each: Handle,
+    pub extra: Handle,
+    pub kernel: Handle,
+    pub context: Handle,
+}
+
+/// The arguments are not given: they are copies, and this driver has no room that would outlive the call.
+#[unsafe(no_mangle)]
+pub extern "C" fn cuGraphKernelNodeGetParams_v2(
+    node: Handle,
+    parameters: Out<KernelNodeParameters>,
+) -> Status {
+    call(|machine| {
+        let state = machine.lock();
+        let Operation::Launch(launch) = operation(&state, node)? else {
+            return Err(Status::INVALID_VALUE);
+        };
+        let mut functions = state.functions.iter();
+        let function = functions.find(|(_, f)| Arc::ptr_eq(&f.kernel, &launch.kernel));
+        let (function, of) = function.ok_or(Status::INVALID_HANDLE)?;
+        let Dimensions { grid, block, dynamic_shared } = launch.dimensions;
+        let (each, extra, kernel, context) = (0, 0, 0, of.context);
+        let given = KernelNodeParameters {
+            function,
+            grid,
+            block,
+            dynamic_shared,
+            each,
+            extra,
+            kernel,
+            context,
+        };
+        parameters.set(given)
     })
 }
 

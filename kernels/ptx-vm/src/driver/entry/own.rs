@@ -6,7 +6,8 @@
 //! size_t ptxvm_last_report(char *text, size_t room);
 //! // Changes settings: "races=1 adversarial=7 counts=1". The names are those of PTX_VM_* in lower case.
 //! CUresult ptxvm_options(const char *text);
-//! // Counts of the launches since the last reset, as JSON; needs counts=1. Sizes as for the report.
+//! // Counts of the launches since the last reset, as JSON; needs counts=1. Sizes as for the report. Besides, the written
+//! // sectors that the cache still holds, and how many calls gave a stream work.
 //! size_t ptxvm_counts(char *json, size_t room);
 //! CUresult ptxvm_reset_counts(void);
 //! ```
@@ -40,7 +41,9 @@ pub extern "C" fn ptxvm_options(text: Name) -> Status {
 #[unsafe(no_mangle)]
 pub extern "C" fn ptxvm_counts(json: Out<u8>, room: usize) -> usize {
     let Ok(machine) = machine() else { return give("", json, room) };
-    let text = to_json(&machine.counted());
+    let left = machine.settings().options.cache.map_or(0, |cache| cache.dirty());
+    let calls = machine.lock().calls;
+    let text = to_json(&machine.counted(), left, calls);
     give(&text, json, room)
 }
 
@@ -48,6 +51,7 @@ pub extern "C" fn ptxvm_counts(json: Out<u8>, room: usize) -> usize {
 pub extern "C" fn ptxvm_reset_counts() -> Status {
     call(|machine| {
         machine.counted().clear();
+        machine.lock().calls = 0;
         Ok(())
     })
 }

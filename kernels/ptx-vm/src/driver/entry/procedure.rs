@@ -33,7 +33,8 @@ const PROCEDURES: &[Procedure] = procedures! {
     cuFuncGetParamInfo cuFuncSetAttribute cuFuncSetCacheConfig cuFuncSetSharedMemConfig
     cuGetErrorName cuGetErrorString cuGetProcAddress cuGetProcAddress_v2 cuGraphDestroy
     cuGraphExecDestroy cuGraphExecUpdate_v2 cuGraphGetNodes cuGraphInstantiateWithFlags
-    cuGraphInstantiateWithParams cuGraphInstantiate_v2 cuGraphLaunch cuGraphUpload
+    cuGraphInstantiateWithParams cuGraphInstantiate_v2 cuGraphKernelNodeGetParams_v2 cuGraphLaunch
+    cuGraphNodeGetType cuGraphUpload
     cuImportExternalMemory cuInit cuLaunchCooperativeKernel cuLaunchHostFunc cuLaunchKernel
     cuLaunchKernelEx cuMemAdvise_v2 cuMemAllocAsync cuMemAllocFromPoolAsync cuMemAllocHost_v2
     cuMemAllocManaged cuMemAllocPitch_v2 cuMemAlloc_v2 cuMemFreeAsync cuMemFreeHost cuMemFree_v2

@@ -1,0 +1,140 @@
+// What backward does to dout number by number: dpre, the residual's gradient, and the bias's, which is the sums
+// of dpre's columns.
+//
+// A block has COLUMNS columns of a chunk of the rows, a thread of it 128 bits of every so manieth row. The sums go
+// from threads to the block and from there to the last block of these columns, in a fixed order.
+#pragma once
+
+#include "../common/activation.cuh"
+#include "../common/last_block.cuh"
+#include "drop.cuh"
+
+constexpr int COLUMNS = 128;
+
+// WIDTH numbers of a row, of which `count` are there, the others 0.
+template <int WIDTH, typename T>
+__device__ inline void load_some(const T *at, int count, bool whole, float (&to)[WIDTH]) {
+  if (whole) {
+    load<T, WIDTH>(at, to);
+  } else {
+#pragma unroll
+    for (int i = 0; i < WIDTH; i += FOUR) {
+      float part[FOUR];
+      load_four(at + i, count - i, false, part);
+#pragma unroll
+      for (int j = 0; j < FOUR; ++j) to[i + j] = part[j];
+    }
+  }
+}
+template <int WIDTH, typename T>
+__device__ inline void put_some(T *at, int count, bool whole, const float (&values)[WIDTH], bool add) {
+  if (whole) {
+    put<T, WIDTH>(at, values, add);
+  } else {
+#pragma unroll
+    for (int i = 0; i < WIDTH; i += FOUR) {
+      const float part[FOUR] = {values[i], values[i + 1], values[i + 2], values[i + 3]};
+      put_four(at + i, count - i, false, part, add);
+    }
+  }
+}
+
+// Threads that share COLUMNS columns, each WIDTH of them, and the rows in as many groups as that leaves.
+template <int WIDTH, int THREADS> struct ColumnThreads {
+  static constexpr int LANES = COLUMNS / WIDTH, GROUPS = THREADS / LANES;
+  static_assert(GROUPS * COLUMNS * sizeof(float) <= 16384, "as much shared memory as every product has");
+
+  static __device__ int column() { return threadIdx.x % LANES * WIDTH; }
+  static __device__ int group() { return threadIdx.x / LANES; }
+
+  // The sum over the groups of a column, which thread `column` of the block gets; `shared` is free again after
+  // a __syncthreads.
+  static __device__ float sum(const float (&of_group)[WIDTH], float *shared) {
+    store(shared + group() * COLUMNS + column(), of_group);
+    __syncthreads();
+    float sum = 0.0f;
+    if (threadIdx.x < COLUMNS)
+#pragma unroll
+      for (int g = 0; g < GROUPS; ++g) sum += shared[g * COLUMNS + threadIdx.x];
+    return sum;
+  }
+};
+
+template <typename T> struct ColumnBlocks {
+  const T *dout, *saved; // `saved` where there is an activation: its output for ReLU, its input for GELU
+  T *dpre, *dresidual;   // null for what is not wanted, as dbias
+  float *dbias, *partial; // [chunks, column tiles, COLUMNS]
+  unsigned *tickets;      // of column tiles
+  int rows, outputs, chunks, activation;
+  bool add_residual, add_bias;
+  Drop drop;
+
+  __device__ int tiles() const { return tiles_of<COLUMNS>(outputs); }
+
+  // Block `block` of tiles() * chunks.
+  template <int THREADS> __device__ void run(int block, float *shared) {
+    constexpr int WIDTH = WIDEST<T>;
+    using Threads = ColumnThreads<WIDTH, THREADS>;
+    const int tile = block % tiles(), chunk = block / tiles();
+    float sums[WIDTH] = {};
+    each_row<THREADS>(tile, chunk, sums);
+    if (dbias == nullptr) return;
+    const float sum = Threads::sum(sums, shared);
+    if (chunks == 1) {
+      put_sum(tile, sum);
+    } else {
+      float *const of_tile = partial + static_cast<size_t>(tile) * COLUMNS;
+      const size_t stride = static_cast<size_t>(tiles()) * COLUMNS;
+      if (threadIdx.x < COLUMNS) of_tile[chunk * stride + threadIdx.x] = sum;
+      if (is_last_block(tickets + tile, chunks)) put_sum(tile, sum_of_chunks<THREADS>(of_tile, stride, shared));
+    }
+  }
+
+  template <int THREADS, int WIDTH>
+  __device__ void each_row(int tile, int chunk, float (&sums)[WIDTH]) {
+    using Threads = ColumnThreads<WIDTH, THREADS>;
+    const int column = tile * COLUMNS + Threads::column(), count = min(max(outputs - column, 0), WIDTH);
+    const bool whole = count == WIDTH && aligned<WIDTH>(dout, outputs) && aligned<WIDTH>(saved, outputs) &&
+                       aligned<WIDTH>(dpre, outputs) && aligned<WIDTH>(dresidual, outputs);
+    const int height = (rows + chunks - 1) / chunks, end = min((chunk + 1) * height, rows);
+#pragma unroll 2
+    for (int row = chunk * height + Threads::group(); row < end; row += Threads::GROUPS) {
+      const size_t at = static_cast<size_t>(row) * outputs + column;
+      float d[WIDTH];
+      load_some(dout + at, count, whole, d);
+      // forward: out = drop(activation(pre)) + residual
+      if (dresidual != nullptr) put_some(dresidual + at, count, whole, d, add_residual);
+      drop.apply(row, at, drop.scale, d);
+      if (activation != NONE) {
+        float s[WIDTH];
+        load_some(saved + at, count, whole, s);
+#pragma unroll
+        for (int i = 0; i < WIDTH; ++i) d[i] = differentiate<T>(d[i], s[i], activation);
+      }
+      if (dpre != nullptr) put_some(dpre + at, count, whole, d, false);
+      // forward: pre = inp weight^T + bias
+#pragma unroll
+      for (int i = 0; i < WIDTH; ++i) sums[i] += d[i];
+    }
+  }
+
+  template <int THREADS>
+  __device__ float sum_of_chunks(const float *of_tile, size_t stride, float *shared) const {
+    using Threads = ColumnThreads<FOUR, THREADS>;
+    float sums[FOUR] = {};
+#pragma unroll 8
+    for (int chunk = Threads::group(); chunk < chunks; chunk += Threads::GROUPS) {
+      float more[FOUR];
+      load<float, FOUR>(of_tile + chunk * stride + Threads::column(), more);
+#pragma unroll
+      for (int i = 0; i < FOUR; ++i) sums[i] += more[i];
+    }
+    return Threads::sum(sums, shared);
+  }
+
+  __device__ void put_sum(int tile, float value) const {
+    const float sum[1] = {value};
+    const int column = tile * COLUMNS + threadIdx.x;
+    if (threadIdx.x < COLUMNS && column < outputs) put(dbias + column, sum, add_bias);
+  }
+};
