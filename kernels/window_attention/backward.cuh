@@ -3,6 +3,19 @@
 
 #include "backward_keys.cuh"
 
+// Adds up what blocks have put: the last one of a head those of all, the last one of neighbouring heads writes
+// their table's gradient.
+template <typename T> __device__ inline void finish_sums(const BackwardPass<T> &pass, const Map &map) {
+  const int head = map.head(), first = head / TILE_HEADS * TILE_HEADS;
+  const size_t of_head = gridDim.y * part_length(map);
+  unsigned *const tickets = pass.tickets + COUNTERS;
+  if (!is_last_block(tickets + head, gridDim.y)) return;
+  sum_blocks(pass.partial + head * of_head, pass.dbias, pass.add_bias, map);
+  if (pass.dtable == nullptr) return;
+  if (is_last_block(tickets + map.heads + head / TILE_HEADS, min(TILE_HEADS, map.heads - first)))
+    put_table(pass.dtable, pass.partial + first * of_head, of_head, first, pass.add_table, map);
+}
+
 // A rectangle, of which this warp has `count` tiles of keys from `tile` on.
 template <typename T, int D>
 __device__ inline void differentiate(const BackwardBlock<T, D> &block, const Rectangle &r,
@@ -48,7 +61,6 @@ template <typename T, int D> __device__ inline void backward(const BackwardPass<
   {
     const BackwardBlock<T, D> same = BackwardBlock<T, D>::of(pass, map);
     if (threadIdx.x == 0) block = same, r.become(map, blockIdx.y);
-    same.biases.load_table(pass.table, map);
     if (pass.partial != nullptr) same.gradients.begin(map);
   }
 #pragma unroll 1
@@ -57,8 +69,13 @@ template <typename T, int D> __device__ inline void backward(const BackwardPass<
     block.bring(r, pass, map);
     copy_commit();
     block.set_places(r, pass.lse, map);
+    if (r.number < gridDim.y) { // the first one
+      turn_table(pass.table, pass.turned, pass.tickets, map);
+      block.biases.load_table(pass.turned, map);
+      __syncthreads();
+    }
     if (r.padded()) block.biases.sum_padding(r);
-    if (of_thread() == 0) next.become(map, r.number + gridDim.y);
+    if (of_thread() == 0) next.become(map, r.following(gridDim.y));
     copy_wait<0>();
     __syncthreads();
     const int tile = of_thread() / WARP * N, tiles = r.key_tiles();
@@ -71,10 +88,8 @@ template <typename T, int D> __device__ inline void backward(const BackwardPass<
     if (next.number >= map.rectangles) break;
     if (of_thread() == 0) r = next;
   }
+  leave_table(pass.tickets);
   if (pass.partial == nullptr) return;
-  const size_t numbers = (2 * map.window - 1) * (2 * map.window - 1) + 2 * map.head_dim;
-  float *const partial = pass.partial + map.head() * gridDim.y * numbers;
-  block.gradients.put(partial + blockIdx.y * numbers, map);
-  if (is_last_block(pass.tickets + map.head(), gridDim.y))
-    sum_blocks(partial, pass.dtable, pass.add_table, pass.dbias, pass.add_bias, map);
+  block.gradients.put(pass.partial + (map.head() * gridDim.y + blockIdx.y) * part_length(map), map);
+  finish_sums(pass, map);
 }

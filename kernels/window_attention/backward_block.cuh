@@ -16,7 +16,8 @@ template <typename T> struct BackwardPass {
   const float *table, *lse;
   const T *dout;
   T *dqkv;
-  float *dbias, *dtable, *partial;
+  float *dbias, *dtable;
+  float *turned, *partial; // scratch
   unsigned *tickets;
   bool add_qkv, add_bias, add_table;
   int group; // tiles of queries
@@ -84,11 +85,11 @@ template <typename T, int D> struct BackwardBlock {
     // [B, heads, H, W], of which places know the batch's part
     statistic += static_cast<size_t>(r.image * (map.heads - 1) + map.head()) * map.height * map.width;
     for (int i = of_thread(); i < r.key_tiles() * 16; i += blockDim.x) {
-      const int y = r.row(i), query = r.query(i), place = r.place(i, map.width);
-      places[i] = of_queries[query] = place;
-      biases.keys[i] = biases.key(r, i, y);
-      queries.of(query, QueryPairs::BIASES) = __int_as_float(biases.query(r, i, y));
-      queries.of(query, QueryPairs::LOGARITHM) = place >= 0 ? statistic[place] : INFINITY;
+      const int position = r.position(i), place = r.place(position, map.width);
+      places[i] = r.place(i, map.width), of_queries[i] = place;
+      biases.keys[i] = biases.key(r, i, r.row(i));
+      queries.of(i, QueryPairs::BIASES) = __int_as_float(biases.query(r, position, r.row(position)));
+      queries.of(i, QueryPairs::LOGARITHM) = place >= 0 ? statistic[place] : INFINITY;
     }
     for (int i = of_thread(); i < 2 * SLOTS<T, D> * 16; i += blockDim.x) sums[i] = 0.0f; // without a warp
   }

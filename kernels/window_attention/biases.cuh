@@ -2,7 +2,7 @@
 // none.
 #pragma once
 
-#include "rows.cuh"
+#include "table.cuh"
 
 constexpr float LOG2_E = 1.4426950408889634f;
 
@@ -72,13 +72,15 @@ struct Biases {
   // Where the table has what is added for keys in column 0 that lie `dy` rows above queries in column 0.
   __device__ int middle(int dy) const { return (dy + window - 1) * pitch + window - 1; }
 
-  // A head's column of the table [side^2, heads].
-  __device__ void load_table(const float *table, const Map &map) const {
+  // Of the turned table (table.cuh). Nothing is there before the threads have met.
+  __device__ void load_table(const float *turned, const Map &map) const {
+    const float *const of_head = turned + static_cast<size_t>(map.head()) * turned_length(map);
     const float divided = 1.0f / root;
-    for (int y = threadIdx.x / WARP; y < side; y += blockDim.x / WARP)
-      for (int x = threadIdx.x % WARP; x < side; x += WARP)
-        planes[y * pitch + x] = table[static_cast<size_t>(y * side + x) * map.heads + map.head()] * divided;
-    for (int i = threadIdx.x; i < window * pitch; i += blockDim.x)
+    for (int i = of_thread(); i < side * side; i += blockDim.x) {
+      const int y = i / side;
+      planes[y * pitch + i - y * side] = of_head[i] * divided;
+    }
+    for (int i = of_thread(); i < window * pitch; i += blockDim.x)
       planes[(side + window) * pitch + i] = -INFINITY;
   }
 

@@ -153,8 +153,10 @@ template <typename T, int D> struct ForwardMemory {
     float log_sum;
     {
       Queries<T, D> queries(rows[0].address(), biases.planes.address(), of_queries, tile, lane);
-      if (tiles >= STEP) queries.template see<STEP>(rows[1].address(), rows[2].address(), biases, 0);
-      const int seen = tiles >= STEP ? STEP : 0;
+      int seen = 0;
+#pragma unroll 1
+      for (; seen + STEP <= tiles; seen += STEP)
+        queries.template see<STEP>(rows[1].address(), rows[2].address(), biases, seen);
       queries.template see_rest<STEP>(rows[1].address(), rows[2].address(), biases, seen, tiles - seen);
       __syncwarp(); // all lanes have read the queries
       log_sum = queries.finish(rows[0].address(), tile, lane);
@@ -173,13 +175,12 @@ template <typename T, int D> struct ForwardMemory {
 // A block does every so many of a head's rectangles.
 template <typename T, int D>
 __device__ inline void forward(const T *qkv, const T *qkv_bias, const float *table, T *out, float *lse,
-                               const Map &map) {
+                               float *turned, unsigned *counters, const Map &map) {
   __shared__ ForwardMemory<T, D> block; // what is the same for all threads takes none of their registers
   __shared__ Rectangle r, next;
   {
     const ForwardMemory<T, D> same = ForwardMemory<T, D>::of(map);
     if (threadIdx.x == 0) block = same, r.become(map, blockIdx.y);
-    same.biases.load_table(table, map);
   }
 #pragma unroll 1
   while (true) {
@@ -187,8 +188,13 @@ __device__ inline void forward(const T *qkv, const T *qkv_bias, const float *tab
     block.bring(r, qkv, qkv_bias, map);
     copy_commit();
     block.set_places(r, map.width);
+    if (r.number < gridDim.y) { // the first one
+      turn_table(table, turned, counters, map);
+      block.biases.load_table(turned, map);
+      __syncthreads();
+    }
     if (r.padded()) block.biases.sum_padding(r);
-    if (of_thread() == 0) next.become(map, r.number + gridDim.y);
+    if (of_thread() == 0) next.become(map, r.following(gridDim.y));
     copy_wait<0>();
     __syncthreads();
     if (of_thread() / WARP < r.query_tiles()) block.attend(r, out, lse, map);
@@ -196,4 +202,5 @@ __device__ inline void forward(const T *qkv, const T *qkv_bias, const float *tab
     if (next.number >= map.rectangles) break;
     if (of_thread() == 0) r = next;
   }
+  leave_table(counters);
 }

@@ -29,7 +29,8 @@ template <typename T> struct Gradients {
 
   __device__ void begin(const Map &map) const {
     const int side = 2 * map.window - 1;
-    for (int i = threadIdx.x; i < side * map.window * map.window; i += blockDim.x) pairs[i] = 0.0f;
+    const Shared<uint4> fours = {pairs.at};
+    for (int i = threadIdx.x; i * 4 < side * map.window * map.window; i += blockDim.x) fours[i] = {};
     for (int i = threadIdx.x; i < 2 * map.head_dim; i += blockDim.x) padding[i] = 0.0f;
   }
 
@@ -57,29 +58,28 @@ template <typename T> struct Gradients {
   // before is in the next of four sums. `at` is the first key's, `sum` that of the largest distance.
   static __device__ void walk(unsigned at, unsigned sum, const Rectangle &r, int step, int down) {
     const int next = r.columns * 2 * static_cast<int>(sizeof(T));
-    float of[4] = {};
+    float of[3] = {};
 #pragma unroll 4
     for (int key = 0; key < r.rows; ++key, at += step, sum -= down) {
-      float rows[2][2];
-      load_rows(rows[0], at), load_rows(rows[1], at + next);
-#pragma unroll
-      for (int i = 0; i < 4; ++i) of[i] += rows[i / 2][i % 2];
-      add(sum, of[3]);
-      of[3] = of[2], of[2] = of[1], of[1] = of[0], of[0] = 0.0f;
+      float upper[2], lower[2];
+      load_rows(upper, at), load_rows(lower, at + next);
+      add(sum, of[2] + lower[1]);
+      of[2] = of[1] + lower[0], of[1] = of[0] + upper[1], of[0] = upper[0];
     }
 #pragma unroll
-    for (int i = 3; i > 0; --i, sum -= down) add(sum, of[i]);
+    for (int i = 2; i >= 0; --i, sum -= down) add(sum, of[i]);
   }
 
   // Adds `ds` of the queries from `begin` to `end`. A thread has a column of keys and one of queries.
   __device__ void sum_group(const Rectangle r, int window, int begin, int end) const {
     const int size = sizeof(T), down = window * window * 4, step = r.columns * pitch;
+    const int end_row = min(r.rows, (r.row(min(end, r.positions) - 1) & ~1) + 2); // queries go on in pairs of rows
 #pragma unroll 1
     for (int i = of_thread(); i < r.columns * r.columns; i += blockDim.x) {
       const int kx = r.row(i), qx = r.columns - 1 - (i - kx * r.columns);
       const unsigned keys = ds.address() + kx * pitch - begin * size;
 #pragma unroll 1
-      for (int y = 0; y < r.rows;) {
+      for (int y = r.row(begin) & ~1; y < end_row;) {
         const int first = r.query(y, 0), query = r.query(y, qx);
         const unsigned sums = pairs.address() + pair(window, y, kx, qx) * 4;
         if (y % 2 == 0 && y + 4 <= r.rows && first >= begin && first + 4 * r.columns <= end) {
@@ -145,34 +145,41 @@ template <typename T> struct Gradients {
     }
   }
 
-  // This block's sums [side^2 + 2 head_dim].
-  __device__ void put(float *partial, const Map &map) const {
-    const int window = map.window, side = 2 * window - 1;
+  // This block's sums, `part_length` of them.
+  __device__ void put(float *part, const Map &map) const {
+    const int window = map.window, side = 2 * window - 1, table = turned_length(map);
     for (int dy = of_thread() / WARP; dy < side; dy += blockDim.x / WARP)
       for (int i = of_lane(); i < side; i += WARP) {
         const int dx = i - window + 1;
+        unsigned at = pairs.address() + pair(window, dy - window + 1, 0, dx) * 4;
         float sum = 0.0f;
-#pragma unroll 4
-        for (int kx = max(0, -dx); kx < min(window, window - dx); ++kx)
-          sum += pairs[pair(window, dy - window + 1, kx, kx + dx)];
-        partial[dy * side + i] = sum;
+#pragma unroll 2
+        for (int qx = dx; qx < window + dx; ++qx, at += (window - 1) * 4) // lanes keep side by side
+          if (qx >= 0 && qx < window) sum += load_number(at);
+        part[dy * side + i] = sum;
       }
-    for (int i = of_thread(); i < 2 * map.head_dim; i += blockDim.x) partial[side * side + i] = padding[i];
+    for (int i = of_thread(); i < 2 * map.head_dim; i += blockDim.x) part[table + i] = padding[i];
   }
 };
 
-// Adds up what all blocks of a head have put, in their order. For the last of them.
-__device__ inline void sum_blocks(const float *partial, float *dtable, bool add_table, float *dbias,
-                                  bool add_bias, const Map &map) {
-  const int table = (2 * map.window - 1) * (2 * map.window - 1), all = table + 2 * map.head_dim;
+// Numbers of a block's sums: a head's table, then dk and dv of the padding; whole sectors.
+__device__ inline size_t part_length(const Map &map) {
+  return turned_length(map) + (2 * map.head_dim + 7) / 8 * 8;
+}
+
+// Adds up the parts of all blocks of a head, in their order: for the table in the first one's place. For the last
+// of them.
+__device__ inline void sum_blocks(float *parts, float *dbias, bool add_bias, const Map &map) {
+  const int table = turned_length(map), all = table + 2 * map.head_dim;
   for (int i = threadIdx.x; i < all; i += blockDim.x) {
+    if (i >= displacements(map) && i < table) continue;
     float sum[1] = {0.0f};
 #pragma unroll 8
-    for (int block = 0; block < gridDim.y; ++block) sum[0] += partial[static_cast<size_t>(block) * all + i];
+    for (int block = 0; block < gridDim.y; ++block) sum[0] += parts[block * part_length(map) + i];
     const int part = 1 + (i - table) / map.head_dim, number = (i - table) % map.head_dim;
-    if (i < table && dtable != nullptr)
-      put<float, 1>(dtable + static_cast<size_t>(i) * map.heads + map.head(), sum, add_table);
-    if (i >= table && dbias != nullptr)
+    if (i < table)
+      parts[i] = sum[0];
+    else if (dbias != nullptr)
       put<float, 1>(dbias + (part * map.heads + map.head()) * map.head_dim + number, sum, add_bias);
   }
   if (dbias == nullptr || add_bias) return;

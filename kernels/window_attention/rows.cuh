@@ -85,12 +85,12 @@ template <typename T> struct Head {
   }
 };
 
-// What of a map becomes rows in shared memory: those of queries as they are `turned`, or as the positions
-// are. What is padded has the numbers of `padding`, or zeros where that is null.
+// What of a map becomes rows in shared memory: as the positions are, or as queries are numbered. What is
+// padded has the numbers of `padding`, or zeros where that is null.
 template <typename T> struct Source {
   Head<const T> head;
   const T *padding;
-  bool turned;
+  bool of_queries;
   Shared<T> to;
 
   __device__ bool has(int place) const { return place >= (padding == nullptr ? 0 : PADDING); }
@@ -114,22 +114,26 @@ __device__ inline void bring_rows(const Source<T> (&from)[N], const Rectangle r,
     const int number = there ? chunk * Place::CHUNK : 0;
 #pragma unroll 1
     for (int row = thread / Place::CHUNKS; row < rows; row += blockDim.x / Place::CHUNKS) {
-      const int place = r.place(row, map_width), query = r.query(row);
+      const int of_key = r.place(row, map_width), of_query = r.place(r.position(row), map_width);
 #pragma unroll
-      for (int n = 0; n < N; ++n)
-        copy_async<16>(from[n].to.address() + Place::chunk(from[n].turned ? query : row, chunk),
-                       from[n].at(place) + number, there & from[n].has(place));
+      for (int n = 0; n < N; ++n) {
+        const int place = from[n].of_queries ? of_query : of_key;
+        copy_async<16>(from[n].to.address() + Place::chunk(row, chunk), from[n].at(place) + number,
+                       there & from[n].has(place));
+      }
     }
     return;
   }
 #pragma unroll 1
   for (int i = of_thread(); i < rows * D; i += blockDim.x) {
-    const int row = i / D, number = i % D, place = r.place(row, map_width), query = r.query(row);
+    const int row = i / D, number = i % D;
+    const int of_key = r.place(row, map_width), of_query = r.place(r.position(row), map_width);
 #pragma unroll
     for (int n = 0; n < N; ++n) {
+      const int place = from[n].of_queries ? of_query : of_key;
       T value = T(0.0f);
       if (number < numbers && from[n].has(place)) value = from[n].at(place)[number];
-      from[n].to[Place::number(from[n].turned ? query : row, number) / static_cast<int>(sizeof(T))] = value;
+      from[n].to[Place::number(row, number) / static_cast<int>(sizeof(T))] = value;
     }
   }
 }

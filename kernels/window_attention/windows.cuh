@@ -108,9 +108,12 @@ struct Rectangle {
   __device__ int query(int y, int x) const {
     return y < (rows & ~1) ? (y & ~1) * columns + 2 * x + (y & 1) : y * columns + x;
   }
-  // And of that at position `i`.
-  __device__ int query(int i) const {
-    const int y = row(i);
-    return i < positions ? query(y, i - y * columns) : i;
+  // The position of query `i`.
+  __device__ int position(int i) const {
+    const int y = row(i), first = y & ~1, beside = i - first * columns;
+    return first < (rows & ~1) ? (first + (beside & 1)) * columns + beside / 2 : i;
   }
+  // The number of the rectangle that a block does after this one. `blocks` blocks take turns, in opposite order
+  // every other time: who has had the largest of a round gets the smallest of the next.
+  __device__ int following(int blocks) const { return (number / blocks * 2 + 2) * blocks - 1 - number; }
 };
