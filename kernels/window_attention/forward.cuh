@@ -148,18 +148,18 @@ template <typename T, int D> struct ForwardMemory {
 
   // A tile of queries, by one warp.
   __device__ void attend(const Rectangle &r, T *out, float *statistic, const Map &map) const {
-    const int tile = of_thread() / WARP, tiles = r.key_tiles();
+    const int tile = of_thread() / WARP;
     int lane = of_lane();
     float log_sum;
     {
       Queries<T, D> queries(rows[0].address(), biases.planes.address(), of_queries, tile, lane);
       int seen = 0;
 #pragma unroll 1
-      for (; seen + STEP <= tiles; seen += STEP)
+      for (; seen + STEP <= r.key_tiles(); seen += STEP)
         queries.template see<STEP>(rows[1].address(), rows[2].address(), biases, seen);
-      queries.template see_rest<STEP>(rows[1].address(), rows[2].address(), biases, seen, tiles - seen);
+      queries.template see_rest<STEP>(rows[1].address(), rows[2].address(), biases, seen, r.key_tiles() - seen);
       __syncwarp(); // all lanes have read the queries
-      log_sum = queries.finish(rows[0].address(), tile, lane);
+      log_sum = queries.finish(rows[0].address(), of_thread() / WARP, of_lane());
     }
     __syncwarp();
     lane = of_lane();

@@ -131,10 +131,7 @@ impl OnCuda for Linear {
 
     fn workspace(&self, inputs: &[&TensorType], precision: Precision) -> Workspace {
         let sizes = Sizes::of(inputs, precision);
-        Workspace {
-            forward: sizes.forward(self.norm.is_some()).memory(),
-            backward: Work::bytes(self, &sizes),
-        }
+        Workspace { forward: sizes.forward(self.norm.is_some()).memory(), backward: Work::bytes(self, &sizes) }
     }
 
     fn forward(&self, pass: &CudaForward<'_>) -> Result<()> {
