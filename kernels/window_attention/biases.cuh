@@ -44,6 +44,16 @@ struct Strips {
   }
 };
 
+// Calls `visit(line, x)` for all `columns` of `lines`. A warp takes four neighbouring columns of eight lines, which
+// meet in no bank where lines are 12 or 28 numbers long: those of the model's windows.
+template <typename Visit> __device__ inline void each_of_lines(int lines, int columns, Visit visit) {
+  const int parts = (lines + 7) / 8, all = parts * ((columns + 3) / 4), lane = of_lane();
+  for (int i = of_thread() / WARP; i < all; i += blockDim.x / WARP) {
+    const int beside = i / parts, line = (i - beside * parts) * 8 + lane / 4, x = beside * 4 + lane % 4;
+    if (line < lines && x < columns) visit(line, x);
+  }
+}
+
 // Probabilities are powers of two of scores: `scale` makes scores of products of queries and keys. Here are
 // three planes of rows of `pitch` numbers: the table, [2 window - 1] of them; for every query the logarithm
 // of the sum over all padded keys, [window]; minus infinity, [window]. They are divided by `scale`, so that
@@ -74,12 +84,10 @@ struct Biases {
 
   // Of the turned table (table.cuh). Nothing is there before the threads have met.
   __device__ void load_table(const float *turned, const Map &map) const {
-    const float *const of_head = turned + static_cast<size_t>(map.head()) * turned_length(map);
+    const float *const of_head = turned + static_cast<size_t>(map.head()) * side * turned_line(map);
     const float divided = 1.0f / root;
-    for (int i = of_thread(); i < side * side; i += blockDim.x) {
-      const int y = i / side;
-      planes[y * pitch + i - y * side] = of_head[i] * divided;
-    }
+    for (int y = of_thread() / WARP; y < side; y += blockDim.x / WARP)
+      for (int x = of_lane(); x < side; x += WARP) planes[y * pitch + x] = of_head[y * turned_line(map) + x] * divided;
     for (int i = of_thread(); i < window * pitch; i += blockDim.x)
       planes[(side + window) * pitch + i] = -INFINITY;
   }
@@ -97,20 +105,16 @@ struct Biases {
   // Sums over each row of the padding, then over its rows. All threads; the table has to be there.
   __device__ void sum_padding(const Rectangle r) const {
     const Strips of = Strips::of(r);
-    for (int i = of_thread(); i < (of.beside + of.below) * r.columns; i += blockDim.x) {
-      const int line = r.row(i), x = i - line * r.columns;
-      const bool below = line >= of.beside;
-      const int dy = of.distance(line);
-      const Shared<float> values{planes.at + (middle(dy) + x) * 4};
-      strips[line * window + x] =
-          log_sum(below ? 0 : r.columns, r.all_columns, [=](int kx) { return values[-kx] * scale; });
-    }
+    each_of_lines(of.beside + of.below, r.columns, [&](int line, int x) {
+      const Shared<float> values{planes.at + (middle(of.distance(line)) + x) * 4};
+      strips[line * window + x] = log_sum(line >= of.beside ? 0 : r.columns, r.all_columns,
+                                          [=](int kx) { return values[-kx] * scale; });
+    });
     __syncthreads();
-    for (int i = of_thread(); i < r.positions; i += blockDim.x) {
-      const int y = r.row(i), x = i - y * r.columns;
+    each_of_lines(r.rows, r.columns, [&](int y, int x) {
       padding(y, x) = log_sum(of.beside ? 0 : r.rows, of.below ? r.all_rows : r.rows,
                               [=](int ky) { return strips[of.strip(ky >= r.rows, y - ky) * window + x]; }) *
                       (1.0f / scale);
-    }
+    });
   }
 };

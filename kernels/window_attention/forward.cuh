@@ -102,7 +102,7 @@ template <typename T, int D> struct Queries {
     for (int half = 0; half < 2; ++half) {
       sum[half] += __shfl_xor_sync(0xffffffffu, sum[half], 1);
       sum[half] += __shfl_xor_sync(0xffffffffu, sum[half], 2);
-      log_of[half] = most[half] + log2_approximate(sum[half]);
+      log_of[half] = most[half] + log2f(sum[half]); // of 1 exactly 0
     }
     store_sums<T, D>(rows, tile * 16, out[0], 1.0f / sum[0], 1.0f / sum[1], lane);
     const float upper = __shfl_sync(0xffffffffu, log_of[0], lane % 8 * 4);
@@ -153,11 +153,9 @@ template <typename T, int D> struct ForwardMemory {
     float log_sum;
     {
       Queries<T, D> queries(rows[0].address(), biases.planes.address(), of_queries, tile, lane);
-      int seen = 0;
-#pragma unroll 1
-      for (; seen + STEP <= r.key_tiles(); seen += STEP)
-        queries.template see<STEP>(rows[1].address(), rows[2].address(), biases, seen);
-      queries.template see_rest<STEP>(rows[1].address(), rows[2].address(), biases, seen, r.key_tiles() - seen);
+      const int seen = r.key_tiles() >= STEP ? STEP : 0;
+      if (seen > 0) queries.template see<STEP>(rows[1].address(), rows[2].address(), biases, 0);
+      queries.template see_rest<STEP + 1>(rows[1].address(), rows[2].address(), biases, seen, r.key_tiles() - seen);
       __syncwarp(); // all lanes have read the queries
       log_sum = queries.finish(rows[0].address(), of_thread() / WARP, of_lane());
     }

@@ -5,6 +5,9 @@
 #include "../common/last_block.cuh"
 #include "tiles.cuh"
 
+// Of what a block sums for the table.
+__device__ inline int table_length(const Map &map) { return (displacements(map) + 7) / 8 * 8; }
+
 template <typename T> struct Gradients {
   // Gradients of scores, keys by queries of a group, `pitch` bytes a key: neither rows that ldmatrix reads
   // at once nor threads that sum up diagonals meet in a bank.
@@ -112,8 +115,7 @@ template <typename T> struct Gradients {
     const Shared<float> of_strips = {ds.at};
     const int window = biases.window;
     const float scale = biases.scale;
-    for (int i = of_thread(); i < (of.beside + of.below) * r.columns; i += blockDim.x) {
-      const int line = r.row(i), x = i - line * r.columns;
+    each_of_lines(of.beside + of.below, r.columns, [&](int line, int x) {
       const bool below = line >= of.beside;
       const int dy = of.distance(line), first = below ? r.rows : 0, end = below ? r.all_rows : r.rows;
       const float strip = biases.strips[line * window + x];
@@ -123,7 +125,7 @@ template <typename T> struct Gradients {
       for (int y = max(0, dy + first); y < min(r.rows, dy + end); ++y)
         sum += of_padding[r.query(y, x)] * exp2_approximate(strip - biases.padding(y, x) * scale);
       of_strips[line * window + x] = sum;
-    }
+    });
     __syncthreads();
     const int lowest = of.below ? 1 - r.all_rows : 1 - r.rows, highest = of.beside ? r.rows - 1 : -1;
     const int width = r.columns + r.all_columns - 1;
@@ -140,14 +142,14 @@ template <typename T> struct Gradients {
           if (of_strips[at] != 0.0f) sum += of_strips[at] * exp2_approximate(value - biases.strips[at]);
         }
       }
-      const int kx = max(0, -dx); // any pair of columns that lie so far apart
+      const int kx = dx < 0 ? window - 1 : 0; // any pair of columns that lie so far apart
       pairs[pair(window, dy, kx, kx + dx)] += sum;
     }
   }
 
   // This block's sums, `part_length` of them.
   __device__ void put(float *part, const Map &map) const {
-    const int window = map.window, side = 2 * window - 1, table = turned_length(map);
+    const int window = map.window, side = 2 * window - 1, table = table_length(map);
     for (int dy = of_thread() / WARP; dy < side; dy += blockDim.x / WARP)
       for (int i = of_lane(); i < side; i += WARP) {
         const int dx = i - window + 1;
@@ -162,15 +164,15 @@ template <typename T> struct Gradients {
   }
 };
 
-// Numbers of a block's sums: a head's table, then dk and dv of the padding; whole sectors.
+// Numbers of a block's sums: a head's table, then dk and dv of the padding. Whole sectors.
 __device__ inline size_t part_length(const Map &map) {
-  return turned_length(map) + (2 * map.head_dim + 7) / 8 * 8;
+  return table_length(map) + (2 * map.head_dim + 7) / 8 * 8;
 }
 
 // Adds up the parts of all blocks of a head, in their order: for the table in the first one's place. For the last
 // of them.
 __device__ inline void sum_blocks(float *parts, float *dbias, bool add_bias, const Map &map) {
-  const int table = turned_length(map), all = table + 2 * map.head_dim;
+  const int table = table_length(map), all = table + 2 * map.head_dim;
   for (int i = threadIdx.x; i < all; i += blockDim.x) {
     if (i >= displacements(map) && i < table) continue;
     float sum[1] = {0.0f};

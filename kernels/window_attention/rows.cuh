@@ -19,6 +19,13 @@ __device__ inline int of_thread() {
   return thread & 1023;
 }
 
+// A number of the launch, in the same way.
+__device__ inline int again(int number) {
+  int same;
+  asm volatile("mov.u32 %0, %1;" : "=r"(same) : "r"(number));
+  return same;
+}
+
 // A block's shared memory. Rows begin at multiples of their size, so that chunks are permuted by exclusive
 // or.
 extern __shared__ __align__(256) char block_memory[];
@@ -75,9 +82,9 @@ template <typename T> struct Head {
   bool whole; // chunks of 16 bytes can be moved at once
 
   static __device__ Head of(T *map, const Map &sizes, int head, int parts, int part) {
-    const int channels = sizes.heads * sizes.head_dim;
-    return {map + part * channels + head * sizes.head_dim, parts * channels * static_cast<int>(sizeof(T)),
-            sizes.head_dim, aligned<WIDEST<T>>(map, sizes.head_dim)};
+    const int head_dim = again(sizes.head_dim), channels = sizes.heads * head_dim;
+    return {map + part * channels + head * head_dim, parts * channels * static_cast<int>(sizeof(T)), head_dim,
+            aligned<WIDEST<T>>(map, head_dim)};
   }
   __device__ T *at(int place) const {
     using Byte = typename SameConst<T, char>::Type;

@@ -12,15 +12,19 @@ constexpr int TILE_HEADS = 8;
 // Counters of a launch, 0 before and after.
 enum Counter { CLAIMED, DONE, LEFT, COUNTERS };
 
-__device__ inline int displacements(const Map &map) { return (2 * map.window - 1) * (2 * map.window - 1); }
-// Numbers from one head to the next in the turned table: whole sectors.
-__device__ inline int turned_length(const Map &map) { return (displacements(map) + 7) / 8 * 8; }
+__device__ inline int side(const Map &map) { return 2 * again(map.window) - 1; }
+__device__ inline int displacements(const Map &map) { return side(map) * side(map); }
+// Numbers from one line of displacements to the next in the turned table, [heads, side, line]: whole sectors.
+__device__ inline int turned_line(const Map &map) { return (side(map) + 7) / 8 * 8; }
+
+__device__ inline int head_groups(const Map &map) { return (again(map.heads) + TILE_HEADS - 1) / TILE_HEADS; }
 
 // By one warp.
 __device__ inline void turn_tile(const float *table, float *turned, int tile, const Map &map) {
-  const int lane = of_lane(), count = displacements(map), groups = (map.heads + TILE_HEADS - 1) / TILE_HEADS;
+  const int lane = of_lane(), count = displacements(map), groups = head_groups(map);
   const int first = tile / groups * WARP, head = tile % groups * TILE_HEADS, row = first + lane / TILE_HEADS;
   const bool has_head = head + lane % TILE_HEADS < map.heads;
+  const int y = (first + lane) / side(map), x = first + lane - y * side(map);
   float across[TILE_HEADS];
 #pragma unroll
   for (int k = 0; k < TILE_HEADS; ++k) {
@@ -36,7 +40,7 @@ __device__ inline void turn_tile(const float *table, float *turned, int tile, co
       if (lane / 4 == k) down = value;
     }
     if (head + i < map.heads && first + lane < count)
-      turned[static_cast<size_t>(head + i) * turned_length(map) + first + lane] = down;
+      turned[(static_cast<size_t>(head + i) * side(map) + y) * turned_line(map) + x] = down;
   }
 }
 
@@ -45,7 +49,7 @@ __device__ inline void turn_tile(const float *table, float *turned, int tile, co
 __device__ inline void turn_table(const float *table, float *turned, unsigned *counters, const Map &map) {
   __shared__ int claimed;
   const int warps = blockDim.x / WARP, columns = (displacements(map) + WARP - 1) / WARP;
-  const int tiles = columns * ((map.heads + TILE_HEADS - 1) / TILE_HEADS), pieces = (tiles + warps - 1) / warps;
+  const int tiles = columns * head_groups(map), pieces = (tiles + warps - 1) / warps;
 #pragma unroll 1
   while (true) {
     if (of_thread() == 0) claimed = atomicAdd(counters + CLAIMED, 1);

@@ -100,14 +100,10 @@ impl Division {
         self.blocks(7, self.problem.displacements() + 2 * self.partial_len())
     }
 
-    /// Numbers from one head to the next in the turned table.
-    fn turned_len(&self) -> usize {
-        self.problem.displacements().next_multiple_of(SECTOR)
-    }
-
     /// Bytes of the turned table.
     fn turned(&self) -> usize {
-        self.problem.heads * self.turned_len() * size_of::<f32>()
+        let side = 2 * self.problem.window - 1;
+        self.problem.heads * side * side.next_multiple_of(SECTOR) * size_of::<f32>()
     }
 
     fn tiles_of_warp(&self) -> usize {
@@ -179,7 +175,8 @@ impl Division {
 
     /// Numbers of a block's partial sums.
     fn partial_len(&self) -> usize {
-        self.turned_len() + (2 * self.problem.head_dim).next_multiple_of(SECTOR)
+        self.problem.displacements().next_multiple_of(SECTOR)
+            + (2 * self.problem.head_dim).next_multiple_of(SECTOR)
     }
 
     /// `blocks` for each head, `tiles_of_warp` tiles for each warp.
