@@ -38,8 +38,7 @@ template <typename T, int D> struct Queries {
     multiply<D, 1>(scores, q, k, key, lane);
   }
 
-  // Takes the largest scores of a step into account: what decides a row becomes a power of nearly two to the
-  // zero, which is exactly 1 in bf16.
+  // Takes the largest scores of a step into account: what decides a row becomes two to the zero, exactly 1.
   __device__ void relate(const float (&largest)[2], float scale, bool first) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
@@ -74,7 +73,7 @@ template <typename T, int D> struct Queries {
 #pragma unroll
       for (int i = 0; i < 8; ++i) {
         float &score = scores[j][0][i / 4][i % 4];
-        score = exp2_approximate(__fmaf_rn(score, biases.scale, -most[i % 4 / 2]));
+        score = exp2_approximate(__fmul_rn(score, biases.scale) - most[i % 4 / 2]);
         sum[i % 4 / 2] += score;
       }
       Factor<T> p[1];
@@ -102,7 +101,8 @@ template <typename T, int D> struct Queries {
     for (int half = 0; half < 2; ++half) {
       sum[half] += __shfl_xor_sync(0xffffffffu, sum[half], 1);
       sum[half] += __shfl_xor_sync(0xffffffffu, sum[half], 2);
-      log_of[half] = most[half] + log2f(sum[half]); // of 1 exactly 0
+      // of 1 exactly 0: where one key decides, its probability is 1 again in the backward pass
+      log_of[half] = most[half] + (sum[half] == 1.0f ? 0.0f : log2_approximate(sum[half]));
     }
     store_sums<T, D>(rows, tile * 16, out[0], 1.0f / sum[0], 1.0f / sum[1], lane);
     const float upper = __shfl_sync(0xffffffffu, log_of[0], lane % 8 * 4);
