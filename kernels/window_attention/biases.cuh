@@ -44,8 +44,8 @@ struct Strips {
   }
 };
 
-// Calls `visit(line, x)` for all `columns` of `lines`. A warp takes four neighbouring columns of eight lines, which
-// meet in no bank where lines are 12 or 28 numbers long: those of the model's windows.
+// Calls `visit(line, x)` for all `columns` of `lines`. A warp takes four neighbouring columns of eight lines,
+// which meet in no bank where lines are 12 or 28 numbers long: those of the model's windows.
 template <typename Visit> __device__ inline void each_of_lines(int lines, int columns, Visit visit) {
   const int parts = (lines + 7) / 8, all = parts * ((columns + 3) / 4), lane = of_lane();
   for (int i = of_thread() / WARP; i < all; i += blockDim.x / WARP) {
@@ -84,10 +84,13 @@ struct Biases {
 
   // Of the turned table (table.cuh). Nothing is there before the threads have met.
   __device__ void load_table(const float *turned, const Map &map) const {
-    const float *const of_head = turned + static_cast<size_t>(map.head()) * side * turned_line(map);
+    const int line = turned_line(map);
+    const float *const of_head = turned + static_cast<size_t>(map.head()) * side * line;
     const float divided = 1.0f / root;
-    for (int y = of_thread() / WARP; y < side; y += blockDim.x / WARP)
-      for (int x = of_lane(); x < side; x += WARP) planes[y * pitch + x] = of_head[y * turned_line(map) + x] * divided;
+    for (int x = of_lane(); x < side; x += WARP)
+#pragma unroll 1
+      for (int y = of_thread() / WARP; y < side; y += blockDim.x / WARP)
+        planes[y * pitch + x] = of_head[y * line + x] * divided;
     for (int i = of_thread(); i < window * pitch; i += blockDim.x)
       planes[(side + window) * pitch + i] = -INFINITY;
   }

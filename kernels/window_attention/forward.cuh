@@ -133,7 +133,8 @@ template <typename T, int D> struct ForwardMemory {
 #pragma unroll
     for (int part = 0; part < 3; ++part) {
       const T *const padding = Head<const T>::of(qkv_bias, map, head, 3, part).first;
-      from[part] = {Head<const T>::of(qkv, map, head, 3, part), part == 0 ? nullptr : padding, false, rows[part]};
+      from[part] = {Head<const T>::of(qkv, map, head, 3, part), part == 0 ? nullptr : padding, false,
+                    rows[part]};
     }
     bring_rows<T, D>(from, r, map.width);
   }
@@ -155,7 +156,8 @@ template <typename T, int D> struct ForwardMemory {
       Queries<T, D> queries(rows[0].address(), biases.planes.address(), of_queries, tile, lane);
       const int seen = r.key_tiles() >= STEP ? STEP : 0;
       if (seen > 0) queries.template see<STEP>(rows[1].address(), rows[2].address(), biases, 0);
-      queries.template see_rest<STEP + 1>(rows[1].address(), rows[2].address(), biases, seen, r.key_tiles() - seen);
+      queries.template see_rest<STEP + 1>(rows[1].address(), rows[2].address(), biases, seen,
+                                             r.key_tiles() - seen);
       __syncwarp(); // all lanes have read the queries
       log_sum = queries.finish(rows[0].address(), of_thread() / WARP, of_lane());
     }

@@ -76,7 +76,8 @@ template <typename T> struct Gradients {
   // Adds `ds` of the queries from `begin` to `end`. A thread has a column of keys and one of queries.
   __device__ void sum_group(const Rectangle r, int window, int begin, int end) const {
     const int size = sizeof(T), down = window * window * 4, step = r.columns * pitch;
-    const int end_row = min(r.rows, (r.row(min(end, r.positions) - 1) & ~1) + 2); // queries go on in pairs of rows
+    // Queries go on in pairs of rows.
+    const int end_row = min(r.rows, (r.row(min(end, r.positions) - 1) & ~1) + 2);
 #pragma unroll 1
     for (int i = of_thread(); i < r.columns * r.columns; i += blockDim.x) {
       const int kx = r.row(i), qx = r.columns - 1 - (i - kx * r.columns);
@@ -169,8 +170,8 @@ __device__ inline size_t part_length(const Map &map) {
   return table_length(map) + (2 * map.head_dim + 7) / 8 * 8;
 }
 
-// Adds up the parts of all blocks of a head, in their order: for the table in the first one's place. For the last
-// of them.
+// Adds up the parts of all blocks of a head, in their order: for the table in the first one's place. For the
+// last of them.
 __device__ inline void sum_blocks(float *parts, float *dbias, bool add_bias, const Map &map) {
   const int table = table_length(map), all = table + 2 * map.head_dim;
   for (int i = threadIdx.x; i < all; i += blockDim.x) {

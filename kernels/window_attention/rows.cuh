@@ -154,7 +154,8 @@ __device__ inline void store_chunk(void *to, uint4 chunk) {
 
 // Writes those of 16 rows from `row` on that are positions into a map. For one warp.
 template <typename T, int D>
-__device__ inline void put_rows(const Shared<T> rows, int row, const Head<T> head, const Shared<int> places, int lane) {
+__device__ inline void put_rows(const Shared<T> rows, int row, const Head<T> head, const Shared<int> places,
+                                int lane) {
   using Place = Rows<T, D>;
   if (head.whole) {
 #pragma unroll

@@ -1,6 +1,6 @@
 // The table of biases head by head, and its gradient back. As a parameter it has the heads of a displacement
-// side by side: a block, which has one head, would touch a sector of memory for every number. So the blocks that
-// come first turn the table for all, in tiles whose rows are whole sectors.
+// side by side: a block, which has one head, would touch a sector of memory for every number. So the blocks
+// that come first turn the table for all, in tiles whose rows are whole sectors.
 #pragma once
 
 #include "rows.cuh"

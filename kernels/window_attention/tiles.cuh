@@ -70,7 +70,8 @@ __device__ inline void multiply(Tile *sums, const Operand<bf16, D> *first, unsig
 }
 
 template <int D, int N>
-__device__ inline void multiply(Tile *sums, const Operand<float, D> *first, unsigned second, int row, int lane) {
+__device__ inline void multiply(Tile *sums, const Operand<float, D> *first, unsigned second, int row,
+                                int lane) {
   using Place = Rows<float, D>;
   const int g = lane / 4, t = lane % 4;
 #pragma unroll 1
@@ -157,8 +158,8 @@ __device__ inline void add_row(float (*sums)[D / 8][4], const float (&upper)[N],
 }
 
 template <int D, int N>
-__device__ inline void multiply_rows(float (*sums)[D / 8][4], const Factor<float> *tiles, unsigned rows, int row,
-                                     int lane) {
+__device__ inline void multiply_rows(float (*sums)[D / 8][4], const Factor<float> *tiles, unsigned rows,
+                                     int row, int lane) {
 #pragma unroll 1
   for (int pair = 0; pair < 8; ++pair) // of columns: lane pair % 4 of each four has them
 #pragma unroll
