@@ -1,4 +1,7 @@
-// Window attention, backward.
+// Window attention, backward. A block has one head and every so many of its rectangles, of a rectangle a warp
+// has one or two tiles of 16 keys, whose dk and dv stay in its registers. Shared memory holds q, k, v and dout of
+// a rectangle, the gradients of its scores with a group of queries, and the sums for the table. No rectangle has
+// more than 10 tiles.
 #pragma once
 
 #include "backward_keys.cuh"
@@ -53,7 +56,6 @@ __device__ inline void differentiate(const BackwardBlock<T, D> &block, const Rec
   keys.finish(block, r, pass, map, tile, count);
 }
 
-// A block does every so many of a head's rectangles; the last one of a head adds up what all have summed.
 template <typename T, int D> __device__ inline void backward(const BackwardPass<T> &pass, const Map &map) {
   __shared__ BackwardBlock<T, D> block; // what is the same for all threads takes none of their registers
   __shared__ Rectangle r, next;

@@ -23,7 +23,7 @@ template <typename T> struct BackwardPass {
   int group; // tiles of queries
 };
 
-// Places for sums of warps, of which there are at most 5 or 9: no rectangle has more than 9 tiles.
+// Places for sums of warps, of which there are at most 5 or 10: no rectangle has more than 10 tiles.
 template <typename T, int D> constexpr int SLOTS = KEYS<T, D> == 2 ? 6 : 10;
 
 // Numbers of two neighbouring queries that all keys need: where their biases are, and the logarithms of their

@@ -1,4 +1,6 @@
-// Window attention, forward.
+// Window attention, forward. A block has one head and every so many of its rectangles, of a rectangle a warp
+// has a tile of 16 queries. Shared memory holds q, k and v of a rectangle and what is added to its scores. No
+// rectangle has more than 10 tiles.
 #pragma once
 
 #include "tiles.cuh"
@@ -172,7 +174,6 @@ template <typename T, int D> struct ForwardMemory {
   }
 };
 
-// A block does every so many of a head's rectangles.
 template <typename T, int D>
 __device__ inline void forward(const T *qkv, const T *qkv_bias, const float *table, T *out, float *lse,
                                float *turned, unsigned *counters, const Map &map) {

@@ -1,5 +1,6 @@
-//! Window attention on a device: one kernel a direction. Blocks share the rectangles of a head; backward, the last
-//! one of a head adds up what each has summed of the gradients of table and padding.
+//! Window attention on a device: one kernel a direction. Blocks share the rectangles of a head; the first ones turn
+//! the table, so that each finds its head's numbers together. Backward, the last one of a head adds up what each has
+//! summed of the gradients of table and padding.
 //!
 //! The `lse` that a device keeps is a power of two.
 
@@ -21,8 +22,7 @@ const WIDEST: usize = 64;
 const MOST_TILES: usize = 10;
 /// Blocks that are enough for a device: more of them would read the table, and write partial sums, more often.
 const ENOUGH_BLOCKS: usize = 256;
-/// What blocks read of the table, and write of partial sums, is at most this part of what they read and write of
-/// the map.
+/// Blocks move at most one byte of the table and of partial sums for so many bytes of the map.
 const SHARE_OF_MAP: usize = 8;
 /// Numbers of a sector of memory: heads whose tables are turned together, and what rows are rounded to.
 const SECTOR: usize = 8;
@@ -81,8 +81,8 @@ impl Division {
         self.problem.head_dim.next_power_of_two().clamp(narrowest, WIDEST)
     }
 
-    /// Blocks of a head, of which each reads and writes so many numbers besides `parts` of the map's width of a
-    /// head.
+    /// Blocks of a head whose rows on the map are read and written `parts` times; each block also reads and writes
+    /// so many `numbers` of its own.
     fn blocks(&self, parts: usize, numbers: usize) -> usize {
         let Problem { batch, height, width, head_dim, .. } = self.problem;
         let of_map = batch * height * width * head_dim * parts * self.precision.bytes();
