@@ -2,28 +2,34 @@
 #include "window_attention/backward.cuh"
 #include "window_attention/forward.cuh"
 
-#define FORWARD(D, T)                                                                                        \
-  (const T *qkv, const T *qkv_bias, const float *table, T *out, float *lse, int height, int width,          \
-   int windows_down, int windows_across, int heads, int head_dim, int window, int shift, int share, int more,  \
-   int tiles) {                                                                                              \
-    forward<T, D>(qkv, qkv_bias, table, out, lse,                                                            \
-                  Map{height, width, windows_down, windows_across, heads, head_dim, window, shift, share, more, tiles}); \
+// `lse` [B, heads, H, W], as a power of two, is null where no backward pass will follow. `turned` is scratch for the
+// table (window_attention/table.cuh).
+#define FORWARD(D, T)                                                                                           \
+  (const T *qkv, const T *qkv_bias, const float *table, T *out, float *lse, float *turned, unsigned *counters,  \
+   int height, int width, int windows_down, int windows_across, int heads, int head_dim, int window, int shift, \
+   int rectangles, int tiles) {                                                                                 \
+    const Map map = {height,   width,   windows_down, windows_across, heads,                                    \
+                     head_dim, window, shift,        rectangles,     tiles};                                    \
+    forward<T, D>(qkv, qkv_bias, table, out, lse, turned, counters, map);                                       \
   }
 
-extern "C" __global__ __launch_bounds__(160, 2) void window_attention_forward_16_bf16 FORWARD(16, bf16)
-extern "C" __global__ __launch_bounds__(160, 2) void window_attention_forward_32_bf16 FORWARD(32, bf16)
+extern "C" __global__ __launch_bounds__(320, 2) void window_attention_forward_16_bf16 FORWARD(16, bf16)
+extern "C" __global__ __launch_bounds__(320, 2) void window_attention_forward_32_bf16 FORWARD(32, bf16)
 extern "C" __global__ __launch_bounds__(320, 1) void window_attention_forward_64_bf16 FORWARD(64, bf16)
-extern "C" __global__ __launch_bounds__(160, 1) void window_attention_forward_32_f32 FORWARD(32, float)
-extern "C" __global__ __launch_bounds__(160, 1) void window_attention_forward_64_f32 FORWARD(64, float)
+extern "C" __global__ __launch_bounds__(320, 1) void window_attention_forward_32_f32 FORWARD(32, float)
+extern "C" __global__ __launch_bounds__(320, 1) void window_attention_forward_64_f32 FORWARD(64, float)
 
-#define BACKWARD(D, T)                                                                                       \
-  (const T *qkv, const T *qkv_bias, const float *table, const float *lse, const T *dout, T *dqkv,            \
-   float *dbias, float *dtable, float *partial, unsigned *tickets, int add_qkv, int add_bias, int add_table, \
-   int height, int width, int windows_down, int windows_across, int heads, int head_dim, int window,         \
-   int shift, int share, int more, int tiles, int group) {                                                   \
-    backward<T, D>(BackwardPass<T>{qkv, qkv_bias, table, lse, dout, dqkv, dbias, dtable, partial, tickets,   \
-                                   add_qkv != 0, add_bias != 0, add_table != 0, group},                      \
-                   Map{height, width, windows_down, windows_across, heads, head_dim, window, shift, share, more, tiles}); \
+#define BACKWARD(D, T)                                                                                          \
+  (const T *qkv, const T *qkv_bias, const float *table, const float *lse, const T *dout, T *dqkv, float *dbias, \
+   float *dtable, float *turned, float *partial, unsigned *tickets, int add_qkv, int add_bias, int add_table,   \
+   int height, int width, int windows_down, int windows_across, int heads, int head_dim, int window, int shift, \
+   int rectangles, int tiles, int group) {                                                                      \
+    const Map map = {height,   width,   windows_down, windows_across, heads,                                    \
+                     head_dim, window, shift,        rectangles,     tiles};                                    \
+    const BackwardPass<T> pass = {qkv,   qkv_bias, table,   lse,     dout,         dqkv,                        \
+                                  dbias, dtable,   turned,  partial, tickets,      add_qkv != 0,                \
+                                  add_bias != 0,   add_table != 0,   group};                                    \
+    backward<T, D>(pass, map);                                                                                  \
   }
 
 extern "C" __global__ __launch_bounds__(160, 2) void window_attention_backward_16_bf16 BACKWARD(16, bf16)

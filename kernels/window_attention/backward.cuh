@@ -1,337 +1,97 @@
-// Window attention, backward.
+// Window attention, backward. A block has one head and every so many of its rectangles, of a rectangle a warp
+// has one or two tiles of 16 keys, whose dk and dv stay in its registers. Shared memory holds q, k, v and dout of
+// a rectangle, the gradients of its scores with a group of queries, and the sums for the table. No rectangle has
+// more than 10 tiles.
 #pragma once
 
-#include "../common/last_block.cuh"
-#include "gradients.cuh"
-#include "tiles.cuh"
+#include "backward_keys.cuh"
 
-// Tiles of 16 keys that a warp has.
-template <typename T, int D> constexpr int KEYS = sizeof(T) == 4 || D <= 32 ? 2 : 1;
-// Of a block: no rectangle has more than 10 tiles.
-template <typename T, int D> constexpr int MOST_WARPS = 10 / KEYS<T, D>;
-
-// Whether a warp keeps its tiles of v in registers, and gradients of scores take the place of v in shared memory.
-template <typename T, int D> constexpr bool KEEPS_V = sizeof(T) == 2 && D <= 32;
-
-// What the launch gives besides sizes. Gradients that nobody wants are null.
-template <typename T> struct BackwardPass {
-  const T *qkv, *qkv_bias;
-  const float *table, *lse;
-  const T *dout;
-  T *dqkv;
-  float *dbias, *dtable, *partial;
-  unsigned *tickets;
-  bool add_qkv, add_bias, add_table;
-  int group; // tiles of queries
-};
-
-// What is the same for all threads of a block takes none of their registers.
-template <typename T, int D> struct BackwardBlock {
-  Share share;
-  Rectangle rectangle;
-  Wanted<T> wanted[4]; // q, k, v and dout
-  Head<T> to[3];       // of dqkv
-  Biases biases;
-  Gradients<T> gradients;
-  int *places;
-  float *lse;
-  float *sums; // [2, most warps, 16]: sum(p dp) of the queries of a tile over each warp's keys
-
-  static __device__ BackwardBlock of(const BackwardPass<T> &pass, const Map &map, char *at) {
-    constexpr int BYTES = Rows<T, D>::BYTES;
-    SharedMemory memory{at};
-    BackwardBlock block;
-    const int rows = map.tiles * 16;
-    const Head<const T> bias = Head<const T>::of(pass.qkv_bias, map, 3, 0);
-    char *const q = memory.take<char>(rows * BYTES), *const dout = memory.take<char>(rows * BYTES);
-    char *const k = memory.take<char>(rows * BYTES);
-    block.share = Share::of(map);
-#pragma unroll
-    for (int part = 0; part < 3; ++part) block.to[part] = Head<T>::of(pass.dqkv, map, 3, part);
-    block.wanted[0] = {Head<const T>::of(pass.qkv, map, 3, 0), nullptr, q};
-    block.wanted[1] = {Head<const T>::of(pass.qkv, map, 3, 1), bias.first + bias.stride / 3, k};
-    block.wanted[2] = {Head<const T>::of(pass.qkv, map, 3, 2), bias.first + bias.stride / 3 * 2, memory.at};
-    block.wanted[3] = {Head<const T>::of(pass.dout, map, 1, 0), nullptr, dout};
-    if (!KEEPS_V<T, D>) memory.take<char>(rows * BYTES);
-    const int pitch = Gradients<T>::pitch_of(pass.group);
-    const int strips = 2 * (2 * map.window - 1) * map.window * static_cast<int>(sizeof(float));
-    block.gradients.ds = memory.take<char>(max(rows * (KEEPS_V<T, D> ? max(pitch, BYTES) : pitch), strips));
-    block.gradients.pitch = pitch;
-    block.biases = Biases::take(memory, map);
-    block.places = memory.take<int>(rows);
-    block.lse = memory.take<float>(rows);
-    block.sums = memory.take<float>(2 * MOST_WARPS<T, D> * 16);
-    block.gradients.take(memory, map, pass.partial != nullptr);
-    return block;
-  }
-
-  // How many warps have keys.
-  __device__ int warps() const { return (rectangle.key_tiles() + KEYS<T, D> - 1) / KEYS<T, D>; }
-
-  // [B, heads, H, W], of which `places` know the batch's part; infinity where there is no query, which makes
-  // nothing of its scores.
-  __device__ void bring_lse(const float *statistic, const Map &map) const {
-    statistic += static_cast<size_t>(rectangle.image * (map.heads - 1) + map.head()) * map.height * map.width;
-    for (int i = threadIdx.x; i < rectangle.key_tiles() * 16; i += blockDim.x)
-      lse[i] = places[i] >= 0 ? statistic[places[i]] : INFINITY;
-  }
-
-  // Gradients of the queries of one tile of the group that begins at row `begin`, by one warp.
-  __device__ void put_queries(int row, int begin, const BackwardPass<T> &pass) const {
-    const int lane = of_lane(), pitch = gradients.pitch, keys = rectangle.key_tiles() * 16;
-    const unsigned k = wanted[1].address();
-    unsigned ds = shared_address(gradients.ds) + (row - begin) * static_cast<int>(sizeof(T));
-    float dq[1][D / 8][4] = {};
-#pragma unroll 1
-    for (int key = 0; key < keys; key += 16, ds += 16 * pitch)
-      multiply_transposed<T, D>(dq, ds, pitch, k, key, lane);
-    // forward: s = scale q k^T + biases. Nobody reads the group's q any more.
-    put_sums(dq[0], biases.root, row, 0, pass.add_qkv, lane);
-  }
-
-  // Writes the gradients of 16 rows of q, k or v, in whose place they are first put.
-  __device__ void put_sums(const float (&sums)[D / 8][4], float factor, int row, int part, bool add,
-                           int lane) const {
-    if (add) return add_sums<T, D>(sums, factor, row, to[part], places, lane);
-    store_sums<T, D>(wanted[part].address(), row, sums, factor, factor, lane);
-    __syncwarp();
-    put_rows<T, D>(wanted[part].rows, row, to[part], places, lane);
-  }
-
-  // After a group: all threads have written `ds`, and come here.
-  __device__ void finish_group(int begin, int end, const BackwardPass<T> &pass, const Map &map) const {
-    __syncthreads();
-    if (pass.partial != nullptr) gradients.sum_group(rectangle, map.window, begin, end);
-    if (pass.dqkv != nullptr)
-      for (int row = begin + threadIdx.x / WARP * 16; row < end; row += blockDim.x / WARP * 16)
-        put_queries(row, begin, pass);
-    __syncthreads();
-  }
-};
-
-// Where in shared memory what a warp reads for every tile of queries is.
-struct Addresses {
-  unsigned q, k, v, dout, queries, lse, ds;
-  float scale;
-};
-
-// N tiles of keys of one warp, with the gradients of k and v.
-template <typename T, int D, int N> struct Keys {
-  Operand<T, D> v[N];
-  unsigned offset[N][2]; // of rows g and g + 8, in the planes of biases
-  float dk[N][D / 8][4], dv[N][D / 8][4];
-
-  __device__ Keys(const BackwardBlock<T, D> &block, int tile, int lane) {
-    const unsigned planes = shared_address(block.biases.planes), rows = block.wanted[2].address();
-#pragma unroll
-    for (int n = 0; n < N; ++n) {
-      if (KEEPS_V<T, D>) v[n].hold(rows, (tile + n) * 16, lane);
-#pragma unroll
-      for (int half = 0; half < 2; ++half)
-        offset[n][half] = planes - block.biases.keys[(tile + n) * 16 + lane / 4 + half * 8];
-#pragma unroll
-      for (int i = 0; i < D / 2; ++i) dk[n][i / 4][i % 4] = dv[n][i / 4][i % 4] = 0.0f;
-    }
-  }
-
-  // The transposes of p and dp for the queries from `row` on.
-  __device__ void probabilities(Tile (&p)[N], Tile (&dp)[N], const Addresses &at, int tile, int row,
-                                int lane) const {
-#pragma unroll
-    for (int j = 0; j < 2; ++j) {
-      int offsets[2];
-      load_pair(offsets, at.queries + (row + 8 * j) * 4);
-#pragma unroll
-      for (int n = 0; n < N; ++n)
-#pragma unroll
-        for (int i = 0; i < 4; ++i)
-          p[n][j][i] = load_number(offset[n][i / 2] + offsets[i % 2]), dp[n][j][i] = 0.0f;
-    }
-    Operand<T, D> rows[N]; // read again for every tile of queries: there are no registers to keep k
-#pragma unroll
-    for (int n = 0; n < N; ++n) rows[n].hold(at.k, (tile + n) * 16, lane);
-    multiply<D, N>(p, rows, at.q, row, lane);
-    if constexpr (KEEPS_V<T, D>) {
-      multiply<D, N>(dp, v, at.dout, row, lane);
-    } else {
-#pragma unroll
-      for (int n = 0; n < N; ++n) rows[n].hold(at.v, (tile + n) * 16, lane);
-      multiply<D, N>(dp, rows, at.dout, row, lane);
-    }
-#pragma unroll
-    for (int j = 0; j < 2; ++j) {
-      float lse[2];
-      load_pair(lse, at.lse + (row + 8 * j) * 4);
-#pragma unroll
-      for (int n = 0; n < N; ++n)
-#pragma unroll
-        for (int i = 0; i < 4; ++i) // rounded as in the forward pass: what decides a row is 1 again
-          p[n][j][i] = exp2_approximate(__fmul_rn(p[n][j][i], at.scale) - lse[i % 2]);
-    }
-  }
-
-  // Sums of p dp over this warp's keys, for each of 16 queries: lanes of the same t exchange halves of what they
-  // have.
-  static __device__ void sum_columns(unsigned sums, const Tile (&p)[N], const Tile (&dp)[N], int lane) {
-    const bool second = lane & 16, odd = lane & 8;
-    float of[2][2] = {};
-#pragma unroll
-    for (int n = 0; n < N; ++n)
-#pragma unroll
-      for (int i = 0; i < 8; ++i) of[i / 4][i % 2] += p[n][i / 4][i % 4] * dp[n][i / 4][i % 4];
-    float kept[2];
-#pragma unroll
-    for (int i = 0; i < 2; ++i)
-      kept[i] = (second ? of[1][i] : of[0][i]) + __shfl_xor_sync(0xffffffffu, second ? of[0][i] : of[1][i], 16);
-    float sum = (odd ? kept[1] : kept[0]) + __shfl_xor_sync(0xffffffffu, odd ? kept[0] : kept[1], 8);
-    sum += __shfl_xor_sync(0xffffffffu, sum, 4);
-    if (!(lane & 4)) store_word(sums + (second * 8 + lane % 4 * 2 + odd) * 4, __float_as_uint(sum));
-  }
-
-  // Adds what the queries from `row` on give to dk and dv, and writes their `ds`. `sums` are those of `warps` warps.
-  __device__ void differentiate(Tile (&p)[N], Tile (&dp)[N], const Addresses &at, unsigned sums, int warps,
-                                int row, int pitch, int lane) {
-    // forward: out = p v
-    multiply_rows<T, D, N>(dv, p, at.dout, row, lane);
-    float sum[2][2] = {};
-    constexpr int MOST = MOST_WARPS<T, D> * 2, AT_ONCE = MOST <= 10 ? MOST : 2;
-#pragma unroll AT_ONCE
-    for (int i = 0; i < MOST; ++i) {
-      float of_warp[2];
-      if (i / 2 >= warps) break;
-      load_pair(of_warp, sums + (i * 8 + lane % 4 * 2) * 4);
-      sum[i % 2][0] += of_warp[0], sum[i % 2][1] += of_warp[1];
-    }
-    // forward: p = softmax(s)
-#pragma unroll
-    for (int n = 0; n < N; ++n)
-#pragma unroll
-      for (int i = 0; i < 8; ++i) dp[n][i / 4][i % 4] = p[n][i / 4][i % 4] * (dp[n][i / 4][i % 4] - sum[i / 4][i % 2]);
-    // forward: s = scale q k^T + biases
-    multiply_rows<T, D, N>(dk, dp, at.q, row, lane);
-#pragma unroll
-    for (int n = 0; n < N; ++n)
-#pragma unroll
-      for (int i = 0; i < 4; ++i) // rows, columns
-        store_pair<T>(at.ds + (n * 16 + i / 2 * 8) * pitch + i % 2 * 8 * static_cast<int>(sizeof(T)),
-                      dp[n][i % 2][i / 2 * 2], dp[n][i % 2][i / 2 * 2 + 1]);
-  }
-
-  // Writes dk and dv; those of the padding are added to the block's. Nobody reads k and v any more.
-  __device__ void finish(const BackwardBlock<T, D> &block, const BackwardPass<T> &pass, const Map &map, int tile) {
-    const int lane = of_lane();
-    const float scale = block.biases.root;
-#pragma unroll
-    for (int n = 0; n < N; ++n) {
-      const int row = (tile + n) * 16;
-      if (pass.partial != nullptr && block.rectangle.padded) {
-        add_padding(block, map, dk[n], row, scale, 0, lane);
-        add_padding(block, map, dv[n], row, 1.0f, map.head_dim, lane);
-      }
-      if (pass.dqkv == nullptr) continue;
-      block.put_sums(dk[n], scale, row, 1, pass.add_qkv, lane);
-      block.put_sums(dv[n], 1.0f, row, 2, pass.add_qkv, lane);
-    }
-  }
-
-  // Adds the row of the padding, if it is among 16 of which these are the sums.
-  static __device__ void add_padding(const BackwardBlock<T, D> &block, const Map &map, const float (&sums)[D / 8][4],
-                                     int row, float factor, int first, int lane) {
-    const int line = block.rectangle.positions - row - lane / 4;
-    if (line != 0 && line != 8) return;
-#pragma unroll
-    for (int i = 0; i < D / 4; ++i) {
-      const int number = i / 2 * 8 + lane % 4 * 2 + i % 2;
-      const float value = (line == 0 ? sums[i / 2][i % 2] : sums[i / 2][2 + i % 2]) * factor;
-      if (number < map.head_dim) block.gradients.padding[first + number] += value;
-    }
-  }
-};
-
-// A rectangle. This warp has N tiles of keys from `tile` on, or none, and comes to the barriers only.
-template <typename T, int D, int N>
-__device__ inline void differentiate(const BackwardBlock<T, D> &block, const BackwardPass<T> &pass, const Map &map,
-                                     int tile) {
-  const int rows = block.rectangle.query_tiles() * 16, warps = block.warps(), lane = of_lane();
-  const int pitch = block.gradients.pitch, size = sizeof(T);
-  Keys<T, D, N> keys(block, tile, lane);
-  Addresses at = {block.wanted[0].address(),
-                  block.wanted[1].address(),
-                  block.wanted[2].address(),
-                  block.wanted[3].address(),
-                  shared_address(block.biases.queries + lane % 4 * 2),
-                  shared_address(block.lse + lane % 4 * 2),
-                  0,
-                  block.biases.scale};
-#pragma unroll 1
-  for (int begin = 0; begin < rows; begin += pass.group * 16) {
-    const int end = min(begin + pass.group * 16, rows);
-    at.ds = shared_address(block.gradients.ds) + (tile * 16 + lane / 4) * pitch + lane % 4 * 2 * size;
-#pragma unroll 1
-    for (int row = begin; row < end; row += 16, at.ds += 16 * size) {
-      const unsigned sums = shared_address(block.sums) + (row & 16 ? MOST_WARPS<T, D> * 16 * 4 : 0);
-      Tile p[N], dp[N];
-      keys.probabilities(p, dp, at, tile, row, lane);
-      keys.sum_columns(sums + threadIdx.x / WARP * 16 * 4, p, dp, lane);
-      __syncthreads(); // the sums of all warps are there; `ds` of the tile before is too
-      keys.differentiate(p, dp, at, sums, warps, row, pitch, lane);
-    }
-    block.finish_group(begin, end, pass, map);
-  }
-  keys.finish(block, pass, map, tile);
+// Adds up what blocks have put: the last one of a head those of all, the last one of neighbouring heads writes
+// their table's gradient.
+template <typename T> __device__ inline void finish_sums(const BackwardPass<T> &pass, const Map &map) {
+  const int head = map.head(), first = head / TILE_HEADS * TILE_HEADS;
+  const size_t of_head = gridDim.y * part_length(map);
+  unsigned *const tickets = pass.tickets + COUNTERS;
+  if (!is_last_block(tickets + head, gridDim.y)) return;
+  sum_blocks(pass.partial + head * of_head, pass.dbias, pass.add_bias, map);
+  if (pass.dtable == nullptr) return;
+  if (is_last_block(tickets + map.heads + head / TILE_HEADS, min(TILE_HEADS, map.heads - first)))
+    put_table(pass.dtable, pass.partial + first * of_head, of_head, first, pass.add_table, map);
 }
 
+// A rectangle, of which this warp has `count` tiles of keys from `tile` on.
 template <typename T, int D>
-__device__ inline void stand_by(const BackwardBlock<T, D> &block, const BackwardPass<T> &pass, const Map &map) {
-  const int rows = block.rectangle.query_tiles() * 16;
+__device__ inline void differentiate(const BackwardBlock<T, D> &block, const Rectangle &r,
+                                     const BackwardPass<T> &pass, const Map &map, int tile, int count) {
+  constexpr int SIZE = sizeof(T), MOST = KEYS<T, D>;
+  Keys<T, D> keys(block, tile, count);
+  if (KEEPS<T, D>) __syncthreads(); // nobody needs v, in whose place `ds` comes, any more
+  const int rows = r.query_tiles() * 16;
 #pragma unroll 1
   for (int begin = 0; begin < rows; begin += pass.group * 16) {
-    const int end = min(begin + pass.group * 16, rows);
+    const int lane = of_lane(), end = min(begin + pass.group * 16, rows), pitch = block.gradients.pitch;
+    Addresses at = {block.q.address(),
+                    block.k.address(),
+                    block.v.address(),
+                    block.dout.address(),
+                    block.queries.address(lane % 4 * 2),
+                    block.sums.address(),
+                    block.gradients.ds.address() + (tile * 16 + lane / 4) * pitch + lane % 4 * 2 * SIZE,
+                    pitch,
+                    block.biases.scale};
+    if (count == MOST) {
 #pragma unroll 1
-    for (int row = begin; row < end; row += 16) __syncthreads();
-    block.finish_group(begin, end, pass, map);
+      for (int row = begin; row < end; row += 16, at.ds += 16 * SIZE)
+        keys.template differentiate<MOST>(at, tile, row, lane);
+    } else if (count > 0) {
+#pragma unroll 1
+      for (int row = begin; row < end; row += 16, at.ds += 16 * SIZE)
+        keys.template differentiate<1>(at, tile, row, lane);
+    } else {
+#pragma unroll 1
+      for (int row = begin; row < end; row += 16) __syncthreads();
+    }
+    block.finish_group(r, begin, end, pass, map);
   }
+  keys.finish(block, r, pass, map, tile, count);
 }
 
-// A block does its share of a head's rectangles; the last one of a head adds up what all have summed.
 template <typename T, int D> __device__ inline void backward(const BackwardPass<T> &pass, const Map &map) {
-  extern __shared__ uint4 memory[];
-  __shared__ BackwardBlock<T, D> block;
+  __shared__ BackwardBlock<T, D> block; // what is the same for all threads takes none of their registers
+  __shared__ Rectangle r, next;
   constexpr int N = KEYS<T, D>;
-  if (threadIdx.x == 0) block = BackwardBlock<T, D>::of(pass, map, reinterpret_cast<char *>(memory));
-  __syncthreads();
-  block.biases.load_table(pass.table, map);
-  if (pass.partial != nullptr) block.gradients.begin(map);
+  {
+    const BackwardBlock<T, D> same = BackwardBlock<T, D>::of(pass, map);
+    if (threadIdx.x == 0) block = same, r.become(map, blockIdx.y);
+    if (pass.partial != nullptr) same.gradients.begin(map);
+  }
 #pragma unroll 1
-  while (block.share.next < block.share.end) {
-    __syncthreads(); // nobody uses the rectangle before it any more
-    const Rectangle rectangle = Rectangle::of(map, block.share.next);
-    if (threadIdx.x == 0) block.rectangle = rectangle;
-    block.biases.set_offsets(rectangle, map.width, block.places);
+  while (true) {
     __syncthreads();
-    if (threadIdx.x == 0) ++block.share.next;
-    bring_rows<T, D>(block.wanted, block.places, block.rectangle.key_tiles() * 16);
+    block.bring(r, pass, map);
     copy_commit();
-    block.bring_lse(pass.lse, map);
-    if (block.rectangle.padded) block.biases.sum_padding(block.rectangle);
+    block.set_places(r, pass.lse, map);
+    if (r.number < gridDim.y) { // the first one
+      turn_table(pass.table, pass.turned, pass.tickets, map);
+      block.biases.load_table(pass.turned, map);
+      __syncthreads();
+    }
+    if (r.padded()) block.biases.sum_padding(r);
+    if (of_thread() == 0) next.become(map, r.following(gridDim.y));
     copy_wait<0>();
     __syncthreads();
-    const int tile = threadIdx.x / WARP * N, tiles = block.rectangle.key_tiles();
-    if (tile + N <= tiles)
-      differentiate<T, D, N>(block, pass, map, tile);
-    else if (N > 1 && tile < tiles)
-      differentiate<T, D, 1>(block, pass, map, tile);
-    else
-      stand_by(block, pass, map);
-    if (pass.partial == nullptr || !block.rectangle.padded) continue;
-    __syncthreads(); // nobody reads `ds`, or what else lies there, any more
-    block.gradients.sum_padding(block.rectangle, block.biases);
+    const int tile = of_thread() / WARP * N, tiles = r.key_tiles();
+    differentiate(block, r, pass, map, tile, min(max(tiles - tile, 0), N));
+    if (pass.partial != nullptr && r.padded()) {
+      __syncthreads(); // nobody uses what lies in the place of `ds` any more
+      block.gradients.sum_padding(r, block.biases);
+    }
+    __syncthreads(); // nobody uses the rectangle any more
+    if (next.number >= map.rectangles) break;
+    if (of_thread() == 0) r = next;
   }
+  leave_table(pass.tickets);
   if (pass.partial == nullptr) return;
-  const size_t numbers = (2 * map.window - 1) * (2 * map.window - 1) + 2 * map.head_dim;
-  float *const partial = pass.partial + map.head() * gridDim.y * numbers;
-  __syncthreads();
-  block.gradients.put(partial + blockIdx.y * numbers, map);
-  if (is_last_block(pass.tickets + map.head(), gridDim.y))
-    sum_blocks(partial, pass.dtable, pass.add_table, pass.dbias, pass.add_bias, map);
+  block.gradients.put(pass.partial + (map.head() * gridDim.y + blockIdx.y) * part_length(map), map);
+  finish_sums(pass, map);
 }

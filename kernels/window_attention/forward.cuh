@@ -1,186 +1,207 @@
-// Window attention, forward.
+// Window attention, forward. A block has one head and every so many of its rectangles, of a rectangle a warp
+// has a tile of 16 queries. Shared memory holds q, k and v of a rectangle and what is added to its scores. No
+// rectangle has more than 10 tiles.
 #pragma once
 
 #include "tiles.cuh"
 
-// Tiles of 16 queries that a warp has, and tiles of keys whose scores it holds at once.
-template <typename T, int D> constexpr int QUERIES = sizeof(T) == 4 || D <= 32 ? 2 : 1;
-template <typename T> constexpr int STEP = sizeof(T) == 2 ? 3 : 1;
+// Tiles of 16 keys whose scores a warp holds at once: of more there would be more registers than 18 warps of a
+// multiprocessor have.
+constexpr int STEP = 5;
 
-// N tiles of queries of one warp with what they have seen so far. Scores are kept divided by their scale.
-template <typename T, int D, int N> struct Queries {
-  Operand<T, D> q[N];
-  unsigned offset[N][2]; // of rows g and g + 8, in the planes of biases
-  float out[N][D / 8][4];
-  float most[N][2], sum[N][2]; // what exponentials are relative to, and their sums over this lane's columns
+// A tile of 16 queries of one warp with what they have seen so far. Scores are kept divided by their scale.
+template <typename T, int D> struct Queries {
+  Operand<T, D> q[1];
+  unsigned offset[2];          // of rows g and g + 8, in the planes of biases
+  float most[2];               // what exponentials are relative to: powers of two
+  float sum[2];                // of exponentials, over this lane's columns
+  float out[1][D / 8][4];
 
-  __device__ Queries(unsigned rows, const Biases &biases, int tile, int lane) {
-    const unsigned planes = shared_address(biases.planes);
+  __device__ Queries(unsigned rows, unsigned planes, const Shared<int> of_queries, int tile, int lane) {
+    q[0].hold(rows, tile * 16, lane);
 #pragma unroll
-    for (int n = 0; n < N; ++n) {
-      q[n].hold(rows, (tile + n) * 16, lane);
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        offset[n][half] = planes + biases.queries[(tile + n) * 16 + lane / 4 + half * 8];
-        most[n][half] = -INFINITY, sum[n][half] = 0.0f;
-      }
-#pragma unroll
-      for (int i = 0; i < D / 2; ++i) out[n][i / 4][i % 4] = 0.0f;
+    for (int half = 0; half < 2; ++half) {
+      offset[half] = planes + of_queries[tile * 16 + lane / 4 + half * 8];
+      most[half] = -INFINITY, sum[half] = 0.0f;
     }
+#pragma unroll
+    for (int i = 0; i < D / 2; ++i) out[0][i / 4][i % 4] = 0.0f;
   }
 
-  // Scores with the keys of one tile.
-  __device__ void score(Tile (&scores)[N], unsigned k, unsigned offsets, int key, int lane) const {
+  // Scores with the keys of one tile, to which `offsets` belong.
+  __device__ void score(Tile (&scores)[1], unsigned k, unsigned offsets, int key, int lane) const {
 #pragma unroll
     for (int j = 0; j < 2; ++j) {
       int keys[2];
       load_pair(keys, offsets + (key + 8 * j) * 4);
 #pragma unroll
-      for (int n = 0; n < N; ++n)
-#pragma unroll
-        for (int i = 0; i < 4; ++i) scores[n][j][i] = load_number(offset[n][i / 2] - keys[i % 2]);
+      for (int i = 0; i < 4; ++i) scores[0][j][i] = load_number(offset[i / 2] - keys[i % 2]);
     }
-    multiply<D, N>(scores, q, k, key, lane);
+    multiply<D, 1>(scores, q, k, key, lane);
   }
 
-  // Makes exponentials of scores, relative to the largest so far, and all that there is relative to that too: what
-  // decides a row is exactly 1 then, and 1 it stays in bf16.
-  template <int COUNT> __device__ void exponentials(Tile (&scores)[COUNT][N], float scale) {
+  // Takes the largest scores of a step into account: what decides a row becomes two to the zero, exactly 1.
+  __device__ void relate(const float (&largest)[2], float scale, bool first) {
 #pragma unroll
-    for (int n = 0; n < N; ++n)
+    for (int half = 0; half < 2; ++half) {
+      float now = fmaxf(largest[half], __shfl_xor_sync(0xffffffffu, largest[half], 1));
+      now = fmaxf(now, __shfl_xor_sync(0xffffffffu, now, 2));
+      now = fmaxf(most[half], __fmul_rn(now, scale));
+      if (!first) {
+        const float factor = exp2_approximate(most[half] - now);
+        sum[half] *= factor;
 #pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        float now = most[n][half];
-#pragma unroll
-        for (int i = 0; i < COUNT * 4; ++i) now = fmaxf(now, scores[i / 4][n][i / 2 % 2][half * 2 + i % 2]);
-        now = fmaxf(now, __shfl_xor_sync(0xffffffffu, now, 1));
-        now = fmaxf(now, __shfl_xor_sync(0xffffffffu, now, 2));
-        const float factor = exp2_approximate((most[n][half] - now) * scale);
-        most[n][half] = now, sum[n][half] *= factor;
-#pragma unroll
-        for (int i = 0; i < COUNT * 4; ++i) {
-          float &score = scores[i / 4][n][i / 2 % 2][half * 2 + i % 2];
-          score = exp2_approximate((score - now) * scale);
-          sum[n][half] += score;
-        }
-#pragma unroll
-        for (int i = 0; i < D / 4; ++i) out[n][i / 2][half * 2 + i % 2] *= factor;
+        for (int i = 0; i < D / 4; ++i) out[0][i / 2][half * 2 + i % 2] *= factor;
       }
+      most[half] = now;
+    }
   }
 
-  // COUNT tiles of keys.
+  // COUNT tiles of keys from `tile` on.
   template <int COUNT>
-  __device__ void see(unsigned k, unsigned v, unsigned offsets, int tile, float scale, int lane) {
-    Tile scores[COUNT][N];
+  __device__ void see(unsigned k, unsigned v, const Biases &biases, int tile) {
+    const int lane = of_lane();
+    const unsigned offsets = biases.keys.address() + lane % 4 * 8;
+    Tile scores[COUNT][1];
+    float largest[2] = {-INFINITY, -INFINITY};
 #pragma unroll
     for (int j = 0; j < COUNT; ++j) score(scores[j], k, offsets, (tile + j) * 16, lane);
-    exponentials<COUNT>(scores, scale);
 #pragma unroll
-    for (int j = 0; j < COUNT; ++j) multiply_rows<T, D, N>(out, scores[j], v, (tile + j) * 16, lane);
-  }
-
-  __device__ void see_all(unsigned k, unsigned v, const Biases &biases, int tiles, int lane) {
-    const unsigned offsets = shared_address(biases.keys + lane % 4 * 2);
-    const float scale = biases.scale;
-    int tile = 0;
-#pragma unroll 1
-    for (; tile + STEP<T> <= tiles; tile += STEP<T>) see<STEP<T>>(k, v, offsets, tile, scale, lane);
-    if constexpr (STEP<T> > 1)
-#pragma unroll 1
-      for (; tile < tiles; ++tile) see<1>(k, v, offsets, tile, scale, lane);
-  }
-
-  // Puts the means of v in the place of the queries, and the logarithms of the sums, as powers of two, into `lse`.
-  __device__ void finish(unsigned rows, float *lse, float scale, int tile, int lane) {
+    for (int i = 0; i < COUNT * 8; ++i)
+      largest[i % 4 / 2] = fmaxf(largest[i % 4 / 2], scores[i / 8][0][i / 4 % 2][i % 4]);
+    relate(largest, biases.scale, tile == 0);
 #pragma unroll
-    for (int n = 0; n < N; ++n) {
-      const int row = (tile + n) * 16;
+    for (int j = 0; j < COUNT; ++j) {
 #pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        sum[n][half] += __shfl_xor_sync(0xffffffffu, sum[n][half], 1);
-        sum[n][half] += __shfl_xor_sync(0xffffffffu, sum[n][half], 2);
-        if (lane % 4 == 0)
-          lse[row + lane / 4 + half * 8] = __fmul_rn(most[n][half], scale) + log2f(sum[n][half]);
+      for (int i = 0; i < 8; ++i) {
+        float &score = scores[j][0][i / 4][i % 4];
+        score = exp2_approximate(__fmul_rn(score, biases.scale) - most[i % 4 / 2]);
+        sum[i % 4 / 2] += score;
       }
-      store_sums<T, D>(rows, row, out[n], 1.0f / sum[n][0], 1.0f / sum[n][1], lane);
+      Factor<T> p[1];
+      p[0].set(scores[j][0]);
+      multiply_rows<D, 1>(out, p, v, (tile + j) * 16, lane);
     }
+  }
+
+  // The last `count` tiles, fewer than COUNT.
+  template <int COUNT>
+  __device__ void see_rest(unsigned k, unsigned v, const Biases &biases, int tile, int count) {
+    if constexpr (COUNT > 1) {
+      if (count == COUNT - 1)
+        see<COUNT - 1>(k, v, biases, tile);
+      else
+        see_rest<COUNT - 1>(k, v, biases, tile, count);
+    }
+  }
+
+  // Puts the means of v in the place of the queries; the logarithm, as a power of two, of the sum of query
+  // `lane` % 16.
+  __device__ float finish(unsigned rows, int tile, int lane) {
+    float log_of[2];
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      sum[half] += __shfl_xor_sync(0xffffffffu, sum[half], 1);
+      sum[half] += __shfl_xor_sync(0xffffffffu, sum[half], 2);
+      // of 1 exactly 0: where one key decides, its probability is 1 again in the backward pass
+      log_of[half] = most[half] + (sum[half] == 1.0f ? 0.0f : log2_approximate(sum[half]));
+    }
+    store_sums<T, D>(rows, tile * 16, out[0], 1.0f / sum[0], 1.0f / sum[1], lane);
+    const float upper = __shfl_sync(0xffffffffu, log_of[0], lane % 8 * 4);
+    const float lower = __shfl_sync(0xffffffffu, log_of[1], lane % 8 * 4);
+    return lane & 8 ? lower : upper;
   }
 };
 
-// What is the same for all threads of a block takes none of their registers.
-template <typename T, int D> struct ForwardBlock {
-  Share share;
-  Rectangle rectangle;
-  Wanted<T> wanted[3]; // q, k and v
-  Head<T> out;
+// What a block has in shared memory.
+template <typename T, int D> struct ForwardMemory {
+  Shared<T> rows[3]; // of q, k and v
+  Shared<int> places, of_queries; // of rows on the map, and of queries' biases
   Biases biases;
-  int *places;
-  float *lse;
 
-  static __device__ ForwardBlock of(const T *qkv, const T *qkv_bias, T *out, const Map &map, char *at) {
-    SharedMemory memory{at};
-    ForwardBlock block;
-    block.share = Share::of(map), block.out = Head<T>::of(out, map, 1, 0);
+  static __device__ ForwardMemory of(const Map &map) {
+    Pieces memory;
+    ForwardMemory block;
 #pragma unroll
-    for (int part = 0; part < 3; ++part)
-      block.wanted[part] = {Head<const T>::of(qkv, map, 3, part),
-                            part == 0 ? nullptr : Head<const T>::of(qkv_bias, map, 3, part).first,
-                            memory.take<char>(map.tiles * 16 * Rows<T, D>::BYTES)};
+    for (int part = 0; part < 3; ++part) block.rows[part] = memory.take<T>(map.tiles * 16 * D);
+    block.places = memory.take<int>(map.tiles * 16), block.of_queries = memory.take<int>(map.tiles * 16);
     block.biases = Biases::take(memory, map);
-    block.places = memory.take<int>(map.tiles * 16);
-    block.lse = memory.take<float>(map.tiles * 16);
     return block;
   }
 
-  // N tiles of queries from `tile` on, all that one warp does.
-  template <int N> __device__ void attend(int tile, float *statistic, const Map &map) {
+  __device__ void bring(const Rectangle &r, const T *qkv, const T *qkv_bias, const Map &map) const {
+    Source<T> from[3];
+    const int head = map.head();
+#pragma unroll
+    for (int part = 0; part < 3; ++part) {
+      const T *const padding = Head<const T>::of(qkv_bias, map, head, 3, part).first;
+      from[part] = {Head<const T>::of(qkv, map, head, 3, part), part == 0 ? nullptr : padding, false,
+                    rows[part]};
+    }
+    bring_rows<T, D>(from, r, map.width);
+  }
+
+  __device__ void set_places(const Rectangle r, int map_width) const {
+    for (int i = of_thread(); i < r.key_tiles() * 16; i += blockDim.x) {
+      const int y = r.row(i);
+      of_queries[i] = biases.query(r, i, y), biases.keys[i] = biases.key(r, i, y);
+      places[i] = r.place(i, map_width);
+    }
+  }
+
+  // A tile of queries, by one warp.
+  __device__ void attend(const Rectangle &r, T *out, float *statistic, const Map &map) const {
+    const int tile = of_thread() / WARP;
+    int lane = of_lane();
+    float log_sum;
     {
-      const int lane = of_lane();
-      Queries<T, D, N> queries(wanted[0].address(), biases, tile, lane);
-      queries.see_all(wanted[1].address(), wanted[2].address(), biases, rectangle.key_tiles(), lane);
-      __syncwarp(); // the warp has read its queries
-      queries.finish(wanted[0].address(), lse, biases.scale, tile, of_lane());
+      Queries<T, D> queries(rows[0].address(), biases.planes.address(), of_queries, tile, lane);
+      const int seen = r.key_tiles() >= STEP ? STEP : 0;
+      if (seen > 0) queries.template see<STEP>(rows[1].address(), rows[2].address(), biases, 0);
+      queries.template see_rest<STEP + 1>(rows[1].address(), rows[2].address(), biases, seen,
+                                             r.key_tiles() - seen);
+      __syncwarp(); // all lanes have read the queries
+      log_sum = queries.finish(rows[0].address(), of_thread() / WARP, of_lane());
     }
     __syncwarp();
-    const int lane = of_lane();
-#pragma unroll 1
-    for (int n = 0; n < N; ++n) put_rows<T, D>(wanted[0].rows, (tile + n) * 16, out, places, lane);
-    if (statistic == nullptr) return;
+    lane = of_lane();
+    put_rows<T, D>(rows[0], tile * 16, Head<T>::of(out, map, map.head(), 1, 0), places, lane);
+    const int place = places[tile * 16 + lane % 16];
     // [B, heads, H, W], of which `places` know the batch's part
-    statistic += static_cast<size_t>(rectangle.image * (map.heads - 1) + map.head()) * map.height * map.width;
-#pragma unroll 1
-    for (int i = tile * 16 + lane; i < (tile + N) * 16; i += WARP)
-      if (places[i] >= 0) statistic[places[i]] = lse[i];
+    if (statistic != nullptr && lane < 16 && place >= 0)
+      statistic[static_cast<size_t>(r.image * (map.heads - 1) + map.head()) * map.height * map.width + place] =
+          log_sum;
   }
 };
 
-// A block does its share of a head's rectangles.
 template <typename T, int D>
 __device__ inline void forward(const T *qkv, const T *qkv_bias, const float *table, T *out, float *lse,
-                               const Map &map) {
-  extern __shared__ uint4 memory[];
-  __shared__ ForwardBlock<T, D> block;
-  constexpr int N = QUERIES<T, D>;
-  if (threadIdx.x == 0) block = ForwardBlock<T, D>::of(qkv, qkv_bias, out, map, reinterpret_cast<char *>(memory));
-  __syncthreads();
-  block.biases.load_table(table, map);
+                               float *turned, unsigned *counters, const Map &map) {
+  __shared__ ForwardMemory<T, D> block; // what is the same for all threads takes none of their registers
+  __shared__ Rectangle r, next;
+  {
+    const ForwardMemory<T, D> same = ForwardMemory<T, D>::of(map);
+    if (threadIdx.x == 0) block = same, r.become(map, blockIdx.y);
+  }
 #pragma unroll 1
-  while (block.share.next < block.share.end) {
-    __syncthreads(); // nobody uses the rectangle before it any more
-    const Rectangle rectangle = Rectangle::of(map, block.share.next);
-    if (threadIdx.x == 0) block.rectangle = rectangle;
-    block.biases.set_offsets(rectangle, map.width, block.places);
+  while (true) {
     __syncthreads();
-    if (threadIdx.x == 0) ++block.share.next;
-    bring_rows<T, D>(block.wanted, block.places, block.rectangle.key_tiles() * 16);
+    block.bring(r, qkv, qkv_bias, map);
     copy_commit();
-    if (block.rectangle.padded) block.biases.sum_padding(block.rectangle);
+    block.set_places(r, map.width);
+    if (r.number < gridDim.y) { // the first one
+      turn_table(table, turned, counters, map);
+      block.biases.load_table(turned, map);
+      __syncthreads();
+    }
+    if (r.padded()) block.biases.sum_padding(r);
+    if (of_thread() == 0) next.become(map, r.following(gridDim.y));
     copy_wait<0>();
     __syncthreads();
-    const int tile = threadIdx.x / WARP * N, tiles = block.rectangle.query_tiles();
-    if (tile + N <= tiles)
-      block.template attend<N>(tile, lse, map);
-    else if (N > 1 && tile < tiles)
-      block.template attend<1>(tile, lse, map);
+    if (of_thread() / WARP < r.query_tiles()) block.attend(r, out, lse, map);
+    __syncthreads(); // nobody uses the rectangle any more
+    if (next.number >= map.rectangles) break;
+    if (of_thread() == 0) r = next;
   }
+  leave_table(counters);
 }

@@ -20,10 +20,18 @@ __device__ inline void store_word(unsigned at, unsigned word) {
   asm volatile("st.shared.b32 [%0], %1;" ::"r"(at), "r"(word) : "memory");
 }
 
+// A pair of neighbouring numbers, rounded to T, into shared memory.
+template <typename T> __device__ inline void store_pair(unsigned at, float first, float second) {
+  if constexpr (sizeof(T) == 2)
+    store_word(at, pack_pair(first, second));
+  else
+    asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(at), "f"(first), "f"(second) : "memory");
+}
+
 // Tiles begin at multiples of 8 rows, by which the permutation of chunks repeats.
 
-// Sums of a 16 x 16 tile: lane 4 g + t has of columns 8 j + 2 t and the next rows g (numbers 0 and 1 of [j]) and
-// g + 8 (numbers 2 and 3).
+// Sums of a 16 x 16 tile: lane 4 g + t has of columns 8 j + 2 t and the next rows g (numbers 0 and 1 of [j])
+// and g + 8 (numbers 2 and 3).
 using Tile = float[2][4];
 
 // 16 rows as the first operand of a product over their numbers.
@@ -35,8 +43,7 @@ template <int D> struct Operand<bf16, D> {
   __device__ void hold(unsigned rows, int row, int lane) {
 #pragma unroll
     for (int k = 0; k < D / 16; ++k)
-      load_matrices<false>(words[k], rows + row * Rows<bf16, D>::BYTES +
-                                         Rows<bf16, D>::chunk(lane % 16, 2 * k + lane / 16));
+      load_matrices<false>(words[k], Rows<bf16, D>::matrices(rows, row, lane % 16, lane / 16, k));
   }
 };
 
@@ -49,13 +56,11 @@ template <int D> struct Operand<float, D> {
 
 // sums[n] += first[n] * transpose of the 16 rows of `second` from `row` on.
 template <int D, int N>
-__device__ inline void multiply(Tile (&sums)[N], const Operand<bf16, D> (&first)[N], unsigned second, int row,
-                                int lane) {
+__device__ inline void multiply(Tile *sums, const Operand<bf16, D> *first, unsigned second, int row, int lane) {
 #pragma unroll
   for (int k = 0; k < D / 16; ++k) {
     unsigned b[4];
-    load_matrices<false>(b, second + row * Rows<bf16, D>::BYTES +
-                                Rows<bf16, D>::chunk(lane / 16 * 8 + lane % 8, 2 * k + lane / 8 % 2));
+    load_matrices<false>(b, Rows<bf16, D>::matrices(second, row, lane / 16 * 8 + lane % 8, lane / 8 % 2, k));
 #pragma unroll
     for (int n = 0; n < N; ++n) {
       multiply_add(sums[n][0], first[n].words[k], b[0], b[1]);
@@ -65,7 +70,7 @@ __device__ inline void multiply(Tile (&sums)[N], const Operand<bf16, D> (&first)
 }
 
 template <int D, int N>
-__device__ inline void multiply(Tile (&sums)[N], const Operand<float, D> (&first)[N], unsigned second, int row,
+__device__ inline void multiply(Tile *sums, const Operand<float, D> *first, unsigned second, int row,
                                 int lane) {
   using Place = Rows<float, D>;
   const int g = lane / 4, t = lane % 4;
@@ -89,32 +94,57 @@ __device__ inline void multiply(Tile (&sums)[N], const Operand<float, D> (&first
   }
 }
 
-// A 16 x 16 tile as the first operand of the next product.
-__device__ inline void pack_tile(unsigned (&to)[4], const Tile &tile) {
-  to[0] = pack_pair(tile[0][0], tile[0][1]), to[1] = pack_pair(tile[0][2], tile[0][3]);
-  to[2] = pack_pair(tile[1][0], tile[1][1]), to[3] = pack_pair(tile[1][2], tile[1][3]);
-}
+// A 16 x 16 tile as the first operand of the next product. In shared memory it has lines of `pitch` bytes,
+// and `at` is where this lane's first pair belongs.
+template <typename T> struct Factor;
+
+template <> struct Factor<bf16> {
+  unsigned words[4]; // pairs, columns by rows
+
+  __device__ void set(const Tile &tile) {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) words[i] = pack_pair(tile[i / 2][i % 2 * 2], tile[i / 2][i % 2 * 2 + 1]);
+  }
+  __device__ void store(unsigned at, int pitch) const {
+#pragma unroll
+    for (int i = 0; i < 4; ++i) store_word(at + i % 2 * 8 * pitch + i / 2 * 16, words[i]);
+  }
+};
+
+template <> struct Factor<float> {
+  Tile tile;
+
+  __device__ void set(const Tile &from) {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) tile[i / 4][i % 4] = from[i / 4][i % 4];
+  }
+  __device__ void store(unsigned at, int pitch) const {
+#pragma unroll
+    for (int i = 0; i < 4; ++i)
+      store_pair<float>(at + i % 2 * 8 * pitch + i / 2 * 32, tile[i / 2][i % 2 * 2],
+                        tile[i / 2][i % 2 * 2 + 1]);
+  }
+};
 
 // sums += tile * the 16 rows from `row` on: [n] of the sums is columns 8 n and following.
 template <int D, int N>
-__device__ inline void multiply_rows(float (&sums)[N][D / 8][4], const unsigned (&tiles)[N][4],
-                                     unsigned rows, int row, int lane) {
+__device__ inline void multiply_rows(float (*sums)[D / 8][4], const Factor<bf16> *tiles, unsigned rows, int row,
+                                     int lane) {
 #pragma unroll
   for (int k = 0; k < D / 16; ++k) {
     unsigned b[4];
-    load_matrices<true>(b, rows + row * Rows<bf16, D>::BYTES +
-                               Rows<bf16, D>::chunk(lane % 16, 2 * k + lane / 16));
+    load_matrices<true>(b, Rows<bf16, D>::matrices(rows, row, lane % 16, lane / 16, k));
 #pragma unroll
     for (int n = 0; n < N; ++n) {
-      multiply_add(sums[n][2 * k], tiles[n], b[0], b[1]);
-      multiply_add(sums[n][2 * k + 1], tiles[n], b[2], b[3]);
+      multiply_add(sums[n][2 * k], tiles[n].words, b[0], b[1]);
+      multiply_add(sums[n][2 * k + 1], tiles[n].words, b[2], b[3]);
     }
   }
 }
 
 // sums += a column of tiles * one row.
 template <int D, int N>
-__device__ inline void add_row(float (&sums)[N][D / 8][4], const float (&upper)[N], const float (&lower)[N],
+__device__ inline void add_row(float (*sums)[D / 8][4], const float (&upper)[N], const float (&lower)[N],
                                unsigned rows, int row, int lane) {
 #pragma unroll
   for (int k = 0; k < D / 8; ++k) {
@@ -127,78 +157,71 @@ __device__ inline void add_row(float (&sums)[N][D / 8][4], const float (&upper)[
   }
 }
 
-template <typename T, int D, int N>
-__device__ inline void multiply_rows(float (&sums)[N][D / 8][4], const Tile (&tiles)[N], unsigned rows, int row,
-                                     int lane) {
-  if constexpr (sizeof(T) == 2) {
-    unsigned packed[N][4];
-#pragma unroll
-    for (int n = 0; n < N; ++n) pack_tile(packed[n], tiles[n]);
-    multiply_rows<D, N>(sums, packed, rows, row, lane);
-  } else {
+template <int D, int N>
+__device__ inline void multiply_rows(float (*sums)[D / 8][4], const Factor<float> *tiles, unsigned rows,
+                                     int row, int lane) {
 #pragma unroll 1
-    for (int pair = 0; pair < 8; ++pair) // of columns: lane pair % 4 of each four has them
+  for (int pair = 0; pair < 8; ++pair) // of columns: lane pair % 4 of each four has them
 #pragma unroll
-      for (int i = 0; i < 2; ++i) {
-        float upper[N], lower[N];
+    for (int i = 0; i < 2; ++i) {
+      float upper[N], lower[N];
 #pragma unroll
-        for (int n = 0; n < N; ++n) {
-          const Tile &half = tiles[n];
-          const int holder = lane - lane % 4 + pair % 4;
-          upper[n] = __shfl_sync(0xffffffffu, pair < 4 ? half[0][i] : half[1][i], holder);
-          lower[n] = __shfl_sync(0xffffffffu, pair < 4 ? half[0][2 + i] : half[1][2 + i], holder);
-        }
-        add_row<D, N>(sums, upper, lower, rows, row + pair * 2 + i, lane);
+      for (int n = 0; n < N; ++n) {
+        const Tile &tile = tiles[n].tile;
+        const int holder = lane - lane % 4 + pair % 4;
+        upper[n] = __shfl_sync(0xffffffffu, pair < 4 ? tile[0][i] : tile[1][i], holder);
+        lower[n] = __shfl_sync(0xffffffffu, pair < 4 ? tile[0][2 + i] : tile[1][2 + i], holder);
       }
-  }
+      add_row<D, N>(sums, upper, lower, rows, row + pair * 2 + i, lane);
+    }
 }
 
-// sums += transpose of a tile in shared memory * the 16 rows from `row` on. The tile's first row is at `tile`,
-// each further one `pitch` bytes on.
-template <typename T, int D>
-__device__ inline void multiply_transposed(float (&sums)[1][D / 8][4], unsigned tile, int pitch, unsigned rows,
-                                           int row, int lane) {
+// sums += transposes of tiles in shared memory * the 16 rows from `row` on. The first lines of the tiles are
+// at `tiles` and behind each other there.
+template <typename T, int D, int N>
+__device__ inline void multiply_transposed(float (&sums)[N][D / 8][4], unsigned tiles, int pitch,
+                                           unsigned rows, int row, int lane) {
   if constexpr (sizeof(T) == 2) {
-    unsigned a[1][4];
-    load_matrices<true>(a[0], tile + (lane / 16 * 8 + lane % 8) * pitch + lane / 8 % 2 * 16);
-    multiply_rows<D, 1>(sums, a, rows, row, lane);
+    Factor<bf16> factor[N];
+#pragma unroll
+    for (int n = 0; n < N; ++n)
+      load_matrices<true>(factor[n].words,
+                          tiles + (lane / 16 * 8 + lane % 8) * pitch + lane / 8 % 2 * 16 + n * 32);
+    multiply_rows<D, N>(sums, factor, rows, row, lane);
   } else {
 #pragma unroll 1
     for (int i = 0; i < 16; ++i) {
-      const float upper[1] = {load_number(tile + i * pitch + lane / 4 * 4)};
-      const float lower[1] = {load_number(tile + i * pitch + lane / 4 * 4 + 32)};
-      add_row<D, 1>(sums, upper, lower, rows, row + i, lane);
+      float upper[N], lower[N];
+#pragma unroll
+      for (int n = 0; n < N; ++n) {
+        upper[n] = load_number(tiles + i * pitch + lane / 4 * 4 + n * 64);
+        lower[n] = load_number(tiles + i * pitch + lane / 4 * 4 + n * 64 + 32);
+      }
+      add_row<D, N>(sums, upper, lower, rows, row + i, lane);
     }
   }
-}
-
-// A pair of neighbouring numbers, rounded to T, into shared memory.
-template <typename T> __device__ inline void store_pair(unsigned at, float first, float second) {
-  if constexpr (sizeof(T) == 2)
-    store_word(at, pack_pair(first, second));
-  else
-    asm volatile("st.shared.v2.f32 [%0], {%1, %2};" ::"r"(at), "f"(first), "f"(second) : "memory");
 }
 
 // Sums of 16 rows, those of rows g and g + 8 times `upper` and `lower`, to rows in shared memory.
 template <typename T, int D>
 __device__ inline void store_sums(unsigned rows, int row, const float (&sums)[D / 8][4], float upper,
                                   float lower, int lane) {
-  const int g = lane / 4, t = lane % 4;
-  const unsigned at = rows + row * Rows<T, D>::BYTES;
+  using Place = Rows<T, D>;
+  const unsigned at = rows + Place::number(lane / 4, lane % 4 * 2);
 #pragma unroll
   for (int k = 0; k < D / 8; ++k) {
-    const int column = 8 * k + 2 * t;
-    store_pair<T>(at + Rows<T, D>::number(g, column), sums[k][0] * upper, sums[k][1] * upper);
-    store_pair<T>(at + Rows<T, D>::number(g + 8, column), sums[k][2] * lower, sums[k][3] * lower);
+    const unsigned of_row = (at ^ (k * 8 * static_cast<int>(sizeof(T)))) + row * Place::BYTES;
+    store_pair<T>(of_row, sums[k][0] * upper, sums[k][1] * upper);
+    store_pair<T>(of_row + 8 * Place::BYTES, sums[k][2] * lower, sums[k][3] * lower);
   }
 }
 
-// Sums of 16 rows, times `factor`, added to those of their places in a map that there are. Not rounded before they
-// are added, but not in whole lines either: gradients of q, k and v have one writer where speed matters.
+// Sums of 16 rows, times `factor`, added to those of their places in a map that there are. Not rounded
+// before they are added, but not in whole lines either: gradients of q, k and v have one writer where speed
+// matters.
 template <typename T, int D>
 __device__ inline void add_sums(const float (&sums)[D / 8][4], float factor, int row, const Head<T> head,
-                                const int *places, int lane) {
+                                const Shared<int> places, int lane) {
 #pragma unroll
   for (int half = 0; half < 2; ++half) {
     const int place = places[row + half * 8 + lane / 4];
@@ -206,7 +229,7 @@ __device__ inline void add_sums(const float (&sums)[D / 8][4], float factor, int
     for (int i = 0; i < D / 4; ++i) {
       const int number = i / 2 * 8 + lane % 4 * 2 + i % 2;
       const float value[1] = {sums[i / 2][half * 2 + i % 2] * factor};
-      if (place >= 0 && number < head.numbers) put<T, 1>(head.at(place, number), value, true);
+      if (place >= 0 && number < head.numbers) put<T, 1>(head.at(place) + number, value, true);
     }
   }
 }
