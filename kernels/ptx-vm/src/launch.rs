@@ -198,8 +198,8 @@ impl<'a> Launch<'a> {
             kernel: self.kernel.name.clone(),
             line,
             text: text.map_or(String::new(), |t| t.trim().to_owned()),
-            source: source
-                .and_then(|(file, line)| Some((self.program.files.get(&file)?.clone(), line))),
+            source: source.and_then(|source| self.program.place(source.at)),
+            inlined_at: source.and_then(|source| self.program.place(source.inlined_at?)),
             thread,
             address: violation.address,
         }
@@ -225,6 +225,7 @@ fn no_room(kernel: &Kernel) -> Box<Fault> {
         line: 0,
         text: String::new(),
         source: None,
+        inlined_at: None,
         thread: None,
         address: None,
     })

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::error::Checked;
 use crate::registers::Slot;
+use crate::syntax::Source;
 use crate::turn::{Flow, Turn};
 
 /// What an instruction does for the lanes of `mask` (never empty).
@@ -49,8 +50,8 @@ pub enum Guard {
 pub struct Origin {
     /// Line of the PTX text, from 1.
     pub line: u32,
-    /// File number and line of the source, where `.loc` told.
-    pub source: Option<(u32, u32)>,
+    /// Where `.loc` told.
+    pub source: Option<Source>,
     pub family: Family,
 }
 
@@ -151,4 +152,11 @@ pub struct Program {
     /// The text's lines, for reports.
     pub lines: Vec<String>,
     pub target: String,
+}
+
+impl Program {
+    /// A place of `.loc`: the name of the file, and the line.
+    pub fn place(&self, (file, line): (u32, u32)) -> Option<(String, u32)> {
+        Some((self.files.get(&file)?.clone(), line))
+    }
 }

@@ -211,8 +211,16 @@ pub struct Instruction<'a> {
     pub operands: Vec<Operand<'a>>,
     /// Line of the PTX text, from 1.
     pub line: u32,
-    /// `.loc` in force: number of the file and line in it.
-    pub source: Option<(u32, u32)>,
+    /// `.loc` in force.
+    pub source: Option<Source>,
+}
+
+/// Where an instruction comes from: numbers of a file and of a line in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source {
+    pub at: (u32, u32),
+    /// Where the function that holds it was inlined, through all that were inlined into each other.
+    pub inlined_at: Option<(u32, u32)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

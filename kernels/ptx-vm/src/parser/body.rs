@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use crate::error::{LoadError, LoadResult};
 use crate::lexer::Kind;
 use crate::literal::short;
-use crate::syntax::{Body, Guard, Instruction, Space, Symbol, Type};
+use crate::syntax::{Body, Guard, Instruction, Source, Space, Symbol, Type};
 
 use super::block::Block;
 use super::constant;
@@ -24,8 +24,13 @@ struct Statements<'p, 'a> {
     block: Block<'p, 'a>,
     body: Body<'a>,
     /// `.loc` in force.
-    source: Option<(u32, u32)>,
+    source: Option<Source>,
+    /// For the places of inlined functions, to the column, where the outermost of them was inlined.
+    inlined: HashMap<Location, Location>,
 }
+
+/// Numbers of a file, a line and a column.
+type Location = [u32; 3];
 
 /// Parses `{ ... }`; `scopes` knows the parameters.
 pub(super) fn body<'a>(unit: &mut Unit<'a>, scopes: Scopes<'a>) -> LoadResult<Body<'a>> {
@@ -33,7 +38,8 @@ pub(super) fn body<'a>(unit: &mut Unit<'a>, scopes: Scopes<'a>) -> LoadResult<Bo
     unit.tokens.mark(b'{')?;
     let (targets, target_names) = (Vec::new(), HashMap::new());
     let block = Block { unit, scopes, labels: Labels::new(), targets, target_names };
-    let mut statements = Statements { block, body: Body::default(), source: None };
+    let mut statements =
+        Statements { block, body: Body::default(), source: None, inlined: HashMap::new() };
     while !statements.finished() {
         if statements.tokens().peek().kind == Kind::End {
             return Err(LoadError::new(opened, "expected `}` at the end of the function"));
@@ -59,6 +65,12 @@ pub(super) fn register_type(unit: &mut Unit<'_>) -> LoadResult<Type> {
     };
     unit.tokens.next();
     Ok(kind)
+}
+
+fn location(tokens: &mut Tokens<'_>) -> LoadResult<Location> {
+    let file = tokens.integer("the number of a file")?;
+    let line = tokens.integer("a line")?;
+    Ok([file, line, tokens.integer("a column")?])
 }
 
 impl<'a> Statements<'_, 'a> {
@@ -185,9 +197,8 @@ impl<'a> Statements<'_, 'a> {
         const WHAT: &str = "`function_name` or `inlined_at`";
         let tokens = self.tokens();
         tokens.next();
-        let file = tokens.integer("the number of a file")?;
-        let line = tokens.integer("a line")?;
-        tokens.integer("a column")?;
+        let at = location(tokens)?;
+        let mut inlined_at = None;
         while tokens.eat_mark(b',') {
             let token = tokens.peek();
             match tokens.word(WHAT)? {
@@ -195,16 +206,23 @@ impl<'a> Statements<'_, 'a> {
                     tokens.word("the label of a name")?;
                     constant::offset(tokens)?;
                 }
-                "inlined_at" => {
-                    for what in ["the number of a file", "a line", "a column"] {
-                        tokens.integer(what)?;
-                    }
-                }
+                "inlined_at" => inlined_at = Some(location(tokens)?),
                 _ => return Err(tokens.expected_at(token, WHAT)),
             }
         }
-        self.source = Some((file, line));
+        self.place(at, inlined_at);
         Ok(())
+    }
+
+    /// What was inlined into an inlined function stands where that one was, as the directives before told.
+    fn place(&mut self, at: Location, inlined_at: Option<Location>) {
+        let outermost = inlined_at.map(|place| *self.inlined.get(&place).unwrap_or(&place));
+        match outermost {
+            Some(place) => drop(self.inlined.insert(at, place)),
+            None => drop(self.inlined.remove(&at)),
+        }
+        let line = |[file, line, _]: Location| (file, line);
+        self.source = Some(Source { at: line(at), inlined_at: outermost.map(line) });
     }
 
     /// `@!p name.part.part operand, operand;`.

@@ -53,16 +53,23 @@ fn files() {
 #[test]
 fn lines_hold_until_the_next_one_and_the_end_of_the_function() {
     let text = kernel(
-        "a; .loc 1 5 3\n b; { .loc 2 7 1, function_name $L__info_string0+12, inlined_at 1 6 2\n c; } d; ",
+        "a; .loc 1 5 3\n b; { .loc 2 7 1, function_name $L__info_string0+12, inlined_at 1 6 2\n c; } d; \
+         .loc 3 9 4, inlined_at 2 7 1\n e; .loc 3 9 4, inlined_at 2 7 2\n f; .loc 2 7 1\n g; \
+         .loc 3 9 4, inlined_at 2 7 1\n h;",
     ) + ".func f { e; }";
     let module = accepted(&text);
     let sources: Vec<_> = module
         .functions
         .iter()
         .flat_map(|f| f.body.as_ref().expect("a body").instructions.iter())
-        .map(|each| each.source)
+        .map(|each| each.source.map(|source| (source.at, source.inlined_at)))
         .collect();
-    assert_eq!(sources, [None, Some((1, 5)), Some((2, 7)), Some((2, 7)), None]);
+    let called = Some(((2, 7), Some((1, 6))));
+    // `e` was inlined into what was inlined at 1 6; `f` into another place, `h` into a function of its own.
+    let [e, f, h] = [(1, 6), (2, 7), (2, 7)].map(|place| Some(((3, 9), Some(place))));
+    let expected =
+        [None, Some(((1, 5), None)), called, called, e, f, Some(((2, 7), None)), h, None];
+    assert_eq!(sources, expected);
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use std::fmt::Write;
 
 use ptx_vm::syntax::{
-    Base, Body, Function, Immediate, Initial, Instruction, Module, Operand, Space, Symbol, Type,
-    Variable,
+    Base, Body, Function, Immediate, Initial, Instruction, Module, Operand, Source, Space, Symbol,
+    Type, Variable,
 };
 
 pub fn print(module: &Module<'_>) -> String {
@@ -95,7 +95,8 @@ fn block(module: &Module<'_>, body: &Body<'_>) -> String {
 
 fn instruction(module: &Module<'_>, body: &Body<'_>, instruction: &Instruction<'_>) -> String {
     let mut text = String::new();
-    if let Some((file, line)) = instruction.source {
+    // Where an inlined function was called is for reports only.
+    if let Some(Source { at: (file, line), .. }) = instruction.source {
         let _ = writeln!(text, ".loc {file} {line} 0");
     }
     if let Some(guard) = instruction.guard {

@@ -1,6 +1,6 @@
 //! Whole texts of nvcc: what was parsed, printed and assembled by NVIDIA's ptxas gave the machine code of the original.
 
-use ptx_vm::syntax::{Operand, Space, Symbol, Type};
+use ptx_vm::syntax::{Operand, Source, Space, Symbol, Type};
 
 use crate::printer::print;
 use crate::support::{accepted, fixtures};
@@ -68,9 +68,10 @@ fn lines_of_text_and_source_are_kept() {
     }
     // `p.sum + x` was inlined: its line is that of the structure's function, not of the loop.
     let add = body.instructions.iter().find(|each| each.parts == ["add", "f32"]);
-    assert_eq!(add.and_then(|each| each.source), Some((1, 4)));
+    let source = |at, inlined_at| Some(Source { at, inlined_at });
+    assert_eq!(add.and_then(|each| each.source), source((1, 4), Some((1, 10))));
     let load = body.instructions.iter().find(|each| each.parts == ["ld", "global", "f32"]);
-    assert_eq!(load.and_then(|each| each.source), Some((1, 10)));
+    assert_eq!(load.and_then(|each| each.source), source((1, 10), None));
 }
 
 #[test]
