@@ -73,6 +73,7 @@ macro_rules! access {
             strength: $how.strength,
             scope: $how.scope,
             blind: false,
+            repeating: 0,
             order: $turn.block.order.as_mut(),
             counts: $turn.block.profile.memory.get_mut($turn.pc as usize),
         }

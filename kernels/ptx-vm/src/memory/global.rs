@@ -123,6 +123,7 @@ impl GlobalView {
             self.check_lanes(Verb::Store, access.mask, addresses, width)?;
         }
         if access.is_watched() {
+            access.find_repeating(addresses, values);
             self.watch(Verb::Store, access, addresses, width)?;
         }
         if single {
