@@ -129,6 +129,9 @@ impl<'a> Launch<'a> {
         let workers = (self.options.threads.max(1) as u64).min(blocks);
         let next = AtomicU64::new(0);
         self.progress.start(workers as usize);
+        if let Some(heap) = &self.program.heap {
+            heap.begin();
+        }
         let profile = Profile::new(self.kernel.code.len(), self.options.counts);
         let results = Mutex::new((profile, None::<(u64, Box<Fault>)>));
         let work = || {

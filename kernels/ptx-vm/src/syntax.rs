@@ -170,7 +170,16 @@ pub struct Body<'a> {
     pub labels: Vec<usize>,
     /// `.branchtargets` lists: where `brx.idx` may go.
     pub targets: Vec<Vec<LabelId>>,
+    /// `.callprototype` directives: what indirect calls hand over.
+    pub prototypes: Vec<Prototype<'a>>,
     pub instructions: Vec<Instruction<'a>>,
+}
+
+/// What a function called by its address takes and gives back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prototype<'a> {
+    pub returns: Vec<Variable<'a>>,
+    pub parameters: Vec<Variable<'a>>,
 }
 
 /// A declared register that is in use.
@@ -213,6 +222,8 @@ pub struct Instruction<'a> {
     pub line: u32,
     /// `.loc` in force.
     pub source: Option<Source>,
+    /// A bit for each byte of a load that the program makes use of (`.pragma "used_bytes_mask"`); `None` for all.
+    pub used_bytes: Option<u32>,
 }
 
 /// Where an instruction comes from: numbers of a file and of a line in it.
@@ -262,6 +273,8 @@ pub enum Operand<'a> {
     Label(LabelId),
     /// The name of a `.branchtargets` list: index into [`Body::targets`].
     Targets(u32),
+    /// The name of a `.callprototype`: index into [`Body::prototypes`].
+    Prototype(u32),
     /// `_`: a result nobody wants.
     Sink,
 }

@@ -222,6 +222,14 @@ impl GlobalView {
         Ok(Some(allocation))
     }
 
+    /// Bytes of one allocation are no longer written.
+    pub fn forget(&self, address: u64, bytes: u64) {
+        if let Some(allocation) = self.allocation(address) {
+            let offset = address - allocation.region.base;
+            allocation.region.storage.written.remove_all(offset, bytes);
+        }
+    }
+
     /// `false` if the lanes do not all lie in one allocation, or something is wrong.
     #[inline(always)]
     fn load_from_one<T: Element, const N: usize>(

@@ -9,6 +9,7 @@ use crate::syntax::{Body, Guard, Instruction, Source, Space, Symbol, Type};
 
 use super::block::Block;
 use super::constant;
+use super::function;
 use super::labels::Labels;
 use super::operand;
 use super::scopes::{Name, Scopes};
@@ -25,6 +26,8 @@ struct Statements<'p, 'a> {
     body: Body<'a>,
     /// `.loc` in force.
     source: Option<Source>,
+    /// Of the next instruction's bytes those that are used, as a pragma told.
+    used_bytes: Option<u32>,
     /// For the places of inlined functions, to the column, where the outermost of them was inlined.
     inlined: HashMap<Location, Location>,
 }
@@ -36,10 +39,16 @@ type Location = [u32; 3];
 pub(super) fn body<'a>(unit: &mut Unit<'a>, scopes: Scopes<'a>) -> LoadResult<Body<'a>> {
     let opened = unit.tokens.line();
     unit.tokens.mark(b'{')?;
-    let (targets, target_names) = (Vec::new(), HashMap::new());
-    let block = Block { unit, scopes, labels: Labels::new(), targets, target_names };
-    let mut statements =
-        Statements { block, body: Body::default(), source: None, inlined: HashMap::new() };
+    let (targets, target_names, prototype_names) = (Vec::new(), HashMap::new(), HashMap::new());
+    let labels = Labels::new();
+    let block = Block { unit, scopes, labels, targets, target_names, prototype_names };
+    let mut statements = Statements {
+        block,
+        body: Body::default(),
+        source: None,
+        used_bytes: None,
+        inlined: HashMap::new(),
+    };
     while !statements.finished() {
         if statements.tokens().peek().kind == Kind::End {
             return Err(LoadError::new(opened, "expected `}` at the end of the function"));
@@ -117,8 +126,21 @@ impl<'a> Statements<'_, 'a> {
         self.tokens().mark(b':')?;
         match self.tokens().dotted() {
             Some("branchtargets") => self.targets(name, line),
+            Some("callprototype") => self.prototype(name, line),
             _ => self.block.labels.place(name, self.body.instructions.len(), line),
         }
+    }
+
+    /// `name: .callprototype (.param .b32 _) _ (.param .b64 _);`: known from here to the end of the function.
+    fn prototype(&mut self, name: &'a str, line: u32) -> LoadResult<()> {
+        self.tokens().next();
+        let index = self.body.prototypes.len() as u32;
+        if self.block.prototype_names.insert(name, index).is_some() {
+            return Err(LoadError::new(line, format!("`{}` is declared twice", short(name))));
+        }
+        let prototype = function::call_prototype(self.block.unit)?;
+        self.body.prototypes.push(prototype);
+        self.tokens().mark(b';')
     }
 
     /// `name: .branchtargets A, B;`: known from here to the end of the function.
@@ -146,13 +168,17 @@ impl<'a> Statements<'_, 'a> {
             "reg" => self.registers(),
             "shared" | "local" | "param" | "global" | "const" => self.variables(),
             "loc" => self.location(),
-            "pragma" => self.block.unit.pragma(),
+            "pragma" => {
+                self.used_bytes = self.block.unit.pragma()?.or(self.used_bytes);
+                Ok(())
+            }
             "branchtargets" => {
                 Err(self.tokens().expected("a name and `:` before `.branchtargets`"))
             }
-            "callprototype" | "calltargets" => {
-                Err(self.block.unit.refused("indirect call", "call functions by their names"))
+            "callprototype" => {
+                Err(self.tokens().expected("a name and `:` before `.callprototype`"))
             }
+            "calltargets" => Err(self.block.unit.refused(".calltargets", "name a .callprototype")),
             _ => Err(self.tokens().expected("a directive of a function's body")),
         }
     }
@@ -245,8 +271,9 @@ impl<'a> Statements<'_, 'a> {
             "brx" => operand::branch_table(&mut self.block)?,
             _ => operand::operands(&mut self.block)?,
         };
-        let source = self.source;
-        self.body.instructions.push(Instruction { guard, parts, operands, line, source });
+        let (source, used_bytes) = (self.source, self.used_bytes.take());
+        let instruction = Instruction { guard, parts, operands, line, source, used_bytes };
+        self.body.instructions.push(instruction);
         Ok(())
     }
 

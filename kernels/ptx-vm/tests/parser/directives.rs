@@ -115,11 +115,30 @@ fn pragmas_are_of_no_account() {
 }
 
 #[test]
+fn a_pragma_tells_which_bytes_of_the_next_load_are_used() {
+    let text = kernel(
+        "a; .pragma \"nounroll\", \"used_bytes_mask 4095\"; L: b; c; .pragma \"used_bytes_mask 0xf0\"; d;",
+    );
+    let module = accepted(&text);
+    let body = module.functions[0].body.as_ref().expect("a body");
+    let used: Vec<_> = body.instructions.iter().map(|each| each.used_bytes).collect();
+    assert_eq!(used, [None, Some(4095), None, Some(0xf0)]);
+    for wrong in ["", " x", " -1", " 4294967296"] {
+        assert_statement_refused(
+            &format!(".pragma \"used_bytes_mask{wrong}\";"),
+            &format!(
+                "expected a number behind used_bytes_mask, found `\"used_bytes_mask{wrong}\"`"
+            ),
+        );
+    }
+}
+
+#[test]
 fn what_is_refused_by_name() {
     let name = "is not supported: call the function by its own name";
     assert_directive_refused(".alias a, b;", &format!("`.alias` {name}"));
-    let indirect = "`indirect call` is not supported: call functions by their names";
-    assert_statement_refused("list: .calltargets f, g;", indirect);
+    let targets = "`.calltargets` is not supported: name a .callprototype";
+    assert_statement_refused(".calltargets f, g;", targets);
 }
 
 #[test]
