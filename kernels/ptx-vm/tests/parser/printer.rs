@@ -201,6 +201,10 @@ fn variable(module: &Module<'_>, variable: &Variable<'_>, name: &str) -> String 
 fn initial(module: &Module<'_>, initial: &Initial) -> String {
     let address = |it: Symbol, offset: i64, generic: bool| {
         let name = symbol(module, it);
+        if offset == 0 && matches!(it, Symbol::Function(_)) {
+            // ptxas takes the name of a function with nothing behind it.
+            return name;
+        }
         if generic { format!("generic({name})+{offset}") } else { format!("{name}+{offset}") }
     };
     match *initial {
