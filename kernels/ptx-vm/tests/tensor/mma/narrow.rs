@@ -215,7 +215,7 @@ fn every_float_of_eight_bits() {
                 let bits = a(row, column);
                 let (field, rest) =
                     (bits >> fraction & ((1 << (7 - fraction)) - 1), bits & ((1 << fraction) - 1));
-                let unit = 2f32.powi(field.max(1) as i32 - bias - fraction as i32);
+                let unit = 2f32.powi(field.max(1) as i32 - bias - fraction);
                 let magnitude = (rest + (u32::from(field > 0) << fraction)) as f32 * unit;
                 // Minus zero and zeros add up to zero.
                 let value = if bits & 0x80 == 0 { magnitude } else { 0.0 - magnitude };

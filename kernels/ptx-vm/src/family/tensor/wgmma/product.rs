@@ -80,13 +80,16 @@ fn left_rows<F: Format, const K: usize>(
     Ok((a, pieces))
 }
 
+/// Eight columns of B after the other eight.
+type Columns<N, const K: usize> = Vec<[[N; 8]; K]>;
+
 /// All columns of B, eight at a time, and where they lay.
 #[inline(always)]
 fn right_columns<F: Format, const K: usize>(
     turn: &mut Turn<'_>,
     instruction: &Instruction,
     blocks: usize,
-) -> Checked<(Vec<[[F::Number; 8]; K]>, Pieces)> {
+) -> Checked<(Columns<F::Number, K>, Pieces)> {
     let descriptor = descriptor(turn, instruction.operands[RIGHT])?;
     let half = K / 2;
     let mut b = vec![[[F::Number::default(); 8]; K]; blocks];
