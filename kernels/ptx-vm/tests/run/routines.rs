@@ -109,7 +109,7 @@ fn call_of(address: &str) -> String {
 #[test]
 fn functions_by_their_address() {
     let words = results(OPERATIONS, &call_of("ld.global.u64 %rd8, [%rd6];"), (2, 40), &[0]);
-    let expected = |t: u32| if t % 2 == 0 { t + 5 } else { t * 5 };
+    let expected = |t: u32| if t.is_multiple_of(2) { t + 5 } else { t * 5 };
     assert_eq!(words, (0..2).flat_map(|_| (0..40).map(expected)).collect::<Vec<_>>());
     let words = results(OPERATIONS, &call_of("ld.const.u64 %rd8, [single];"), (1, 9), &[0]);
     assert_eq!(words, (0..9).map(|t| 5 * t).collect::<Vec<_>>());
