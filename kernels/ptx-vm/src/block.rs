@@ -164,7 +164,8 @@ impl Crew {
                 let values = values(special, launch, &self.block, first);
                 warp.registers.set(slot, ALL, &values);
             }
-            warp.start(if lanes == 32 { ALL } else { (1 << lanes) - 1 });
+            let lanes = if lanes == 32 { ALL } else { (1 << lanes) - 1 };
+            warp.start(lanes, launch.kernel.entry);
         }
     }
 

@@ -103,6 +103,8 @@ pub struct Fault {
     pub text: String,
     /// File and line of the kernel's source, where the PTX names them (`.loc`).
     pub source: Option<(String, u32)>,
+    /// File and line where the function of that line was inlined.
+    pub inlined_at: Option<(String, u32)>,
     pub thread: Option<Thread>,
     /// Address in the space of the access.
     pub address: Option<u64>,
@@ -122,6 +124,9 @@ impl fmt::Display for Fault {
         }
         if let Some((file, line)) = &self.source {
             write!(f, "\n  source {file}:{line}")?;
+        }
+        if let Some((file, line)) = &self.inlined_at {
+            write!(f, ", inlined at {file}:{line}")?;
         }
         Ok(())
     }

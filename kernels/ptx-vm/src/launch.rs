@@ -129,6 +129,9 @@ impl<'a> Launch<'a> {
         let workers = (self.options.threads.max(1) as u64).min(blocks);
         let next = AtomicU64::new(0);
         self.progress.start(workers as usize);
+        if let Some(heap) = &self.program.heap {
+            heap.begin();
+        }
         let profile = Profile::new(self.kernel.code.len(), self.options.counts);
         let results = Mutex::new((profile, None::<(u64, Box<Fault>)>));
         let work = || {
@@ -198,8 +201,8 @@ impl<'a> Launch<'a> {
             kernel: self.kernel.name.clone(),
             line,
             text: text.map_or(String::new(), |t| t.trim().to_owned()),
-            source: source
-                .and_then(|(file, line)| Some((self.program.files.get(&file)?.clone(), line))),
+            source: source.and_then(|source| self.program.place(source.at)),
+            inlined_at: source.and_then(|source| self.program.place(source.inlined_at?)),
             thread,
             address: violation.address,
         }
@@ -225,6 +228,7 @@ fn no_room(kernel: &Kernel) -> Box<Fault> {
         line: 0,
         text: String::new(),
         source: None,
+        inlined_at: None,
         thread: None,
         address: None,
     })

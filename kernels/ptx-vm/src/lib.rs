@@ -5,7 +5,7 @@
 //! | 4 | `launch` (grid over host threads), `block` (warps in turn), `warp` (splits, lowest instruction first) |
 //! | 3 | `family` (what each instruction does), `decode` (text to instructions) |
 //! | 2 | `turn` (what an instruction sees), `shapes` (loops over lanes), `program` (decoded code) |
-//! | 1 | `arithmetic` (numbers and roundings), `registers`, `barrier`, `asynchronous`, `memory`, `print`, `profile`, `progress`, `target`, `random` |
+//! | 1 | `arithmetic` (numbers and roundings), `registers`, `stack`, `heap`, `barrier`, `asynchronous`, `memory`, `print`, `profile`, `progress`, `target`, `random` |
 //! | 0 | `error`, `syntax` (what a text says) |
 
 pub mod arithmetic;
@@ -16,6 +16,7 @@ pub mod decode;
 pub mod driver;
 pub mod error;
 pub mod family;
+pub mod heap;
 pub mod launch;
 mod lexer;
 mod literal;
@@ -29,6 +30,7 @@ mod progress;
 pub mod random;
 pub mod registers;
 pub mod shapes;
+pub mod stack;
 pub mod syntax;
 pub mod target;
 pub mod tensor_map;

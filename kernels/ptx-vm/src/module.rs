@@ -36,6 +36,14 @@ impl Placement for OnDevice<'_> {
         Ok(address)
     }
 
+    fn reserve(&mut self, bytes: u64, line: u32) -> LoadResult<u64> {
+        let address = self.memory.allocate(bytes);
+        let address =
+            address.map_err(|error| LoadError::new(line, format!("the heap: {error}")))?;
+        self.placed.push(address);
+        Ok(address)
+    }
+
     fn patch(&mut self, address: u64, content: &[u8]) -> LoadResult<()> {
         self.memory.write(address, content).map_err(|error| LoadError::new(0, error.to_string()))
     }
@@ -66,8 +74,9 @@ pub fn load_for(text: &str, memory: &Memory, host: Host) -> LoadResult<Program> 
 
 /// Frees a module's variables.
 pub fn unload(program: &Program, memory: &Memory) {
-    for variable in &program.variables {
-        let freed = memory.free(variable.address);
+    let heap = program.heap.iter().map(|heap| heap.address);
+    for address in program.variables.iter().map(|variable| variable.address).chain(heap) {
+        let freed = memory.free(address);
         debug_assert!(freed.is_ok(), "a module's variables are freed once");
     }
 }

@@ -1,10 +1,13 @@
 //! A loaded module: every instruction decoded once into a function and the slots it works on.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::error::Checked;
+use crate::heap::Heap;
 use crate::registers::Slot;
+use crate::syntax::Source;
 use crate::turn::{Flow, Turn};
 
 /// What an instruction does for the lanes of `mask` (never empty).
@@ -49,8 +52,8 @@ pub enum Guard {
 pub struct Origin {
     /// Line of the PTX text, from 1.
     pub line: u32,
-    /// File number and line of the source, where `.loc` told.
-    pub source: Option<(u32, u32)>,
+    /// Where `.loc` told.
+    pub source: Option<Source>,
     pub family: Family,
 }
 
@@ -109,6 +112,14 @@ pub enum LaneMask {
 pub struct Kernel {
     pub name: String,
     pub code: Vec<Instruction>,
+    /// Number of its first instruction: routines stand before it.
+    pub entry: u32,
+    /// By the numbers of their functions.
+    pub routines: Vec<Routine>,
+    /// Register with the place of the running routine's frame in local memory.
+    pub frame: Slot,
+    /// Where the stack of the routines begins in local memory.
+    pub stack_at: u32,
     pub origins: Vec<Origin>,
     pub lists: Vec<Slot>,
     pub rows: usize,
@@ -134,6 +145,41 @@ pub struct Kernel {
     pub exact_threads: Option<[u32; 3]>,
 }
 
+/// A function that is called by its address or calls itself: its code stands once, before the kernel's, so that lanes
+/// inside it come back before others go on without them.
+pub struct Routine {
+    pub name: String,
+    /// Index among the module's functions.
+    pub function: u32,
+    /// Number of its first instruction.
+    pub entry: u32,
+    /// Bytes of its variables, parameters and results in local memory.
+    pub frame_bytes: u32,
+    /// Offset in the frame and size of each parameter.
+    pub parameters: Vec<(u32, u32)>,
+    /// The same of each result.
+    pub returns: Vec<(u32, u32)>,
+    /// What it may find of itself when it is entered again before it has returned; nothing if it never is.
+    pub kept: Kept,
+}
+
+/// The registers of a routine.
+#[derive(Debug, Clone, Default)]
+pub struct Kept {
+    /// Those of a row.
+    pub narrow: Vec<Slot>,
+    /// Those of two rows.
+    pub wide: Vec<Slot>,
+    pub predicates: Range<u32>,
+}
+
+impl Kept {
+    /// 32-bit words of a lane.
+    pub fn words(&self) -> usize {
+        self.narrow.len() + 2 * self.wide.len() + self.predicates.len()
+    }
+}
+
 /// A module-scope variable with memory on the device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GlobalVariable {
@@ -146,9 +192,18 @@ pub struct GlobalVariable {
 pub struct Program {
     pub kernels: HashMap<String, Arc<Kernel>>,
     pub variables: Vec<GlobalVariable>,
+    /// Where `malloc` takes from, if the module names it.
+    pub heap: Option<Heap>,
     /// Source files by the number `.loc` uses.
     pub files: HashMap<u32, String>,
     /// The text's lines, for reports.
     pub lines: Vec<String>,
     pub target: String,
+}
+
+impl Program {
+    /// A place of `.loc`: the name of the file, and the line.
+    pub fn place(&self, (file, line): (u32, u32)) -> Option<(String, u32)> {
+        Some((self.files.get(&file)?.clone(), line))
+    }
 }

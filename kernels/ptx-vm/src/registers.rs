@@ -143,6 +143,15 @@ impl Registers {
         T::write(&mut self.rows[at..at + T::ROWS], mask, values);
     }
 
+    /// The 64-bit register at `slot` of one lane.
+    pub fn word(&self, slot: Slot, lane: usize) -> u64 {
+        wide(&self.rows[slot.0 as usize..])[lane]
+    }
+
+    pub fn set_word(&mut self, slot: Slot, lane: usize, value: u64) {
+        wide_mut(&mut self.rows[slot.0 as usize..])[lane] = value;
+    }
+
     /// One row as it is.
     #[inline(always)]
     pub fn row(&self, slot: Slot) -> &Row {

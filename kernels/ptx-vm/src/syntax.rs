@@ -170,7 +170,16 @@ pub struct Body<'a> {
     pub labels: Vec<usize>,
     /// `.branchtargets` lists: where `brx.idx` may go.
     pub targets: Vec<Vec<LabelId>>,
+    /// `.callprototype` directives: what indirect calls hand over.
+    pub prototypes: Vec<Prototype<'a>>,
     pub instructions: Vec<Instruction<'a>>,
+}
+
+/// What a function called by its address takes and gives back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Prototype<'a> {
+    pub returns: Vec<Variable<'a>>,
+    pub parameters: Vec<Variable<'a>>,
 }
 
 /// A declared register that is in use.
@@ -211,8 +220,18 @@ pub struct Instruction<'a> {
     pub operands: Vec<Operand<'a>>,
     /// Line of the PTX text, from 1.
     pub line: u32,
-    /// `.loc` in force: number of the file and line in it.
-    pub source: Option<(u32, u32)>,
+    /// `.loc` in force.
+    pub source: Option<Source>,
+    /// A bit for each byte of a load that the program makes use of (`.pragma "used_bytes_mask"`); `None` for all.
+    pub used_bytes: Option<u32>,
+}
+
+/// Where an instruction comes from: numbers of a file and of a line in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Source {
+    pub at: (u32, u32),
+    /// Where the function that holds it was inlined, through all that were inlined into each other.
+    pub inlined_at: Option<(u32, u32)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -254,6 +273,8 @@ pub enum Operand<'a> {
     Label(LabelId),
     /// The name of a `.branchtargets` list: index into [`Body::targets`].
     Targets(u32),
+    /// The name of a `.callprototype`: index into [`Body::prototypes`].
+    Prototype(u32),
     /// `_`: a result nobody wants.
     Sink,
 }

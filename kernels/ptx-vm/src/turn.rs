@@ -5,6 +5,7 @@ use crate::error::{Checked, Rule, Violation};
 use crate::launch::Launch;
 use crate::memory::{Access, Element, Scope, Strength, window};
 use crate::registers::{LANES, Registers};
+use crate::stack::Stack;
 use crate::syntax::Space;
 
 /// What happens after an instruction.
@@ -47,6 +48,8 @@ pub struct Turn<'a> {
     pub resumed: Option<crate::barrier::Gathered>,
     /// For [`Flow::JumpEach`].
     pub targets: &'a mut [u32; 32],
+    /// The calls each lane is in, of functions that stand in the code once.
+    pub stacks: &'a mut [Stack; 32],
     /// What the warp's last poll saw.
     pub polled: &'a mut u64,
 }
@@ -73,6 +76,7 @@ macro_rules! access {
             strength: $how.strength,
             scope: $how.scope,
             blind: false,
+            repeating: 0,
             order: $turn.block.order.as_mut(),
             counts: $turn.block.profile.memory.get_mut($turn.pc as usize),
         }

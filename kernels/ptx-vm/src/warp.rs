@@ -7,6 +7,7 @@ use crate::error::Violation;
 use crate::launch::Launch;
 use crate::program::Guard;
 use crate::registers::Registers;
+use crate::stack::Stack;
 use crate::turn::{Flow, Turn};
 
 /// Backward jumps of one split after which another one has its turn.
@@ -71,6 +72,7 @@ pub struct Warp {
     polled_at: Option<u64>,
     /// Where lanes go that jump each for itself.
     targets: [u32; 32],
+    stacks: [Stack; 32],
 }
 
 impl Warp {
@@ -85,18 +87,20 @@ impl Warp {
             polled: 0,
             polled_at: None,
             targets: [0; 32],
+            stacks: Default::default(),
         }
     }
 
-    /// All lanes of `lanes` at the first instruction.
-    pub fn start(&mut self, lanes: u32) {
+    /// All lanes of `lanes` at the kernel's first instruction.
+    pub fn start(&mut self, lanes: u32, entry: u32) {
         self.live = lanes;
         self.instructions = 0;
         self.polled = 0;
         self.polled_at = None;
+        self.stacks.iter_mut().for_each(Stack::clear);
         self.splits.clear();
         self.splits.push(Split {
-            pc: 0,
+            pc: entry,
             mask: lanes,
             state: State::Ready,
             tired: false,
@@ -204,6 +208,7 @@ impl Warp {
             instructions: self.instructions,
             resumed,
             targets: &mut self.targets,
+            stacks: &mut self.stacks,
             polled: &mut self.polled,
         };
         let flow = loop {

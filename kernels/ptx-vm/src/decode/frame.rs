@@ -7,7 +7,9 @@ use super::Decoder;
 use crate::error::LoadResult;
 use crate::program::Instruction;
 use crate::registers::Slot;
-use crate::syntax::{Base, Body, Function, LabelId, Operand, RegisterId, Space, Symbol, Type};
+use crate::syntax::{
+    Base, Body, Function, LabelId, Operand, RegisterId, Space, Symbol, Type, Variable,
+};
 
 /// Where a parameter or variable of a function lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub enum Binding {
     Parameter(u32),
     /// Offset in the thread's local memory: arguments of device functions, `.local` variables.
     Local(u32),
+    /// Offset in the frame of a routine, on the thread's stack in local memory.
+    Stack(u32),
     /// Offset in shared memory.
     Shared(u32),
     /// The shared memory that a launch adds.
@@ -49,6 +53,8 @@ pub struct Frame {
     sizes: [Vec<u64>; 3],
     /// First element and length of each `.branchtargets` list.
     tables: Vec<(u32, u32)>,
+    /// Sizes of the results and of the parameters of each `.callprototype`.
+    prototypes: Vec<[Vec<u64>; 2]>,
     jumps: RefCell<Vec<Jump>>,
 }
 
@@ -76,11 +82,7 @@ impl Frame {
                     Binding::DynamicShared
                 }
                 Space::Shared => Binding::Shared(decoder.shared.place(variable)?),
-                _ => Binding::Local(decoder.new_local(
-                    variable.bytes(),
-                    variable.align,
-                    variable.line,
-                )?),
+                _ => decoder.new_local(variable.bytes(), variable.align, variable.line)?,
             });
         }
         let mut jumps = Vec::new();
@@ -88,6 +90,9 @@ impl Frame {
         let tables = tables.collect();
         let sizes = [&body.variables, &function.parameters, &function.returns];
         let sizes = sizes.map(|list| list.iter().map(|variable| variable.bytes()).collect());
+        let bytes = |list: &[Variable<'_>]| list.iter().map(Variable::bytes).collect::<Vec<_>>();
+        let prototypes = body.prototypes.iter();
+        let prototypes = prototypes.map(|p| [bytes(&p.returns), bytes(&p.parameters)]).collect();
         let (entry, first_code) = (function.entry, decoder.code.len());
         let jumps = RefCell::new(jumps);
         Ok(Self {
@@ -101,6 +106,7 @@ impl Frame {
             returns,
             sizes,
             tables,
+            prototypes,
             jumps,
         })
     }
@@ -108,6 +114,11 @@ impl Frame {
     /// Where the elements of a `.branchtargets` list lie, and how many they are.
     pub fn table(&self, index: u32) -> Option<(u32, u32)> {
         self.tables.get(index as usize).copied()
+    }
+
+    /// Sizes of the results and of the parameters of a `.callprototype`.
+    pub fn prototype(&self, index: u32) -> Option<&[Vec<u64>; 2]> {
+        self.prototypes.get(index as usize)
     }
 
     /// Bytes of a variable of the function's own.

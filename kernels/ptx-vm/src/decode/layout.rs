@@ -3,6 +3,7 @@
 use super::Placement;
 use crate::decode::constants::constant_bits;
 use crate::error::{LoadError, LoadResult};
+use crate::memory::window;
 use crate::syntax::{Function, Initial, Module, Space, Symbol, Variable};
 
 /// Parameters and constants a kernel may take, in bytes (CUDA's limit since 12.1).
@@ -165,7 +166,10 @@ fn content(variable: &Variable<'_>, addresses: &[Option<u64>]) -> LoadResult<Vec
             Some(None) => Err("the address of a shared variable".to_owned()),
             None => Ok(0),
         },
-        _ => Err("the address of a function".to_owned()),
+        Symbol::Function(index) => {
+            Ok(window::address_of_function(index).wrapping_add_signed(offset))
+        }
+        _ => Err("an address that is known in a function only".to_owned()),
     };
     let mut bytes = Vec::with_capacity(variable.initial.len() * size);
     for initial in &variable.initial {

@@ -3,8 +3,10 @@
 
 mod constants;
 mod frame;
+mod graph;
 mod layout;
 mod modifiers;
+mod routines;
 mod site;
 
 use std::collections::HashMap;
@@ -12,7 +14,8 @@ use std::sync::Arc;
 
 use crate::error::{LoadError, LoadResult};
 use crate::family;
-use crate::program::{GlobalVariable, Instruction, Kernel, Origin, Program};
+use crate::heap::{HEAP_BYTES, Heap};
+use crate::program::{GlobalVariable, Instruction, Kept, Kernel, Origin, Program, Routine};
 use crate::registers::Slot;
 use crate::shapes::Host;
 use crate::syntax::{Function, Module, Variable};
@@ -24,6 +27,7 @@ pub use modifiers::Modifiers;
 pub use site::{Encoded, Place, Site};
 
 use constants::Constants;
+use graph::Graph;
 
 /// Instructions a kernel may have once its calls are written out.
 const MOST_INSTRUCTIONS: usize = 1 << 20;
@@ -47,6 +51,11 @@ pub trait Placement {
         content: &[u8],
         read_only: bool,
     ) -> LoadResult<u64>;
+    /// Address of memory that nobody has written; `line` is where it is asked for.
+    ///
+    /// # Errors
+    /// The device has no room.
+    fn reserve(&mut self, bytes: u64, line: u32) -> LoadResult<u64>;
     /// A later correction of the content: addresses of other variables.
     ///
     /// # Errors
@@ -57,7 +66,7 @@ pub trait Placement {
 /// Decodes every kernel of a module, for a kind of processor that this one is at least.
 ///
 /// # Errors
-/// An instruction, type or modifier that the machine does not know; a recursive or indirect call; no room for the variables.
+/// An instruction, type or modifier that the machine does not know; no room for the variables.
 pub fn decode(
     module: &Module<'_>,
     text: &str,
@@ -67,9 +76,17 @@ pub fn decode(
     let host = if Host::detect() == Host::Any { Host::Any } else { host };
     let addresses = layout::place_variables(module, placement).map_err(|e| e.quoting(text))?;
     let mut kernels = HashMap::new();
-    for function in module.functions.iter().filter(|f| f.entry && f.body.is_some()) {
-        let decode =
-            |dynamic_at| Decoder::new(module, &addresses, dynamic_at, host).kernel(function);
+    let allocates = module.functions.iter().find(|f| f.name == "malloc" && f.body.is_none());
+    let heap = match allocates {
+        Some(function) => Some(Heap::new(placement.reserve(HEAP_BYTES, function.line)?)),
+        None => None,
+    };
+    let graph = Graph::of(module);
+    let entries = module.functions.iter().enumerate().filter(|(_, f)| f.entry && f.body.is_some());
+    for (index, function) in entries {
+        let decode = |dynamic_at| {
+            Decoder::new(module, &addresses, dynamic_at, host).kernel(function, &graph, index)
+        };
         let mut kernel = decode(0).map_err(|e| e.quoting(text))?;
         if kernel.dynamic_shared_at > 0 {
             kernel = decode(kernel.dynamic_shared_at).map_err(|e| e.quoting(text))?;
@@ -83,6 +100,7 @@ pub fn decode(
     Ok(Program {
         kernels,
         variables: variables.collect(),
+        heap,
         files: module.files.iter().cloned().collect(),
         lines: text.lines().map(str::to_owned).collect(),
         target: module.target.first().copied().unwrap_or_default().to_owned(),
@@ -104,8 +122,18 @@ pub struct Decoder<'m, 't> {
     shared: layout::Shared,
     local_bytes: u32,
     async_proxy: bool,
-    /// Functions being written out, to find recursion.
-    calls: Vec<usize>,
+    /// Functions that the kernel calls by their address, or that call themselves.
+    routines: Vec<Routine>,
+    /// Register with the place of the running routine's frame.
+    frame: Slot,
+    /// Bytes of the frame of the routine being decoded.
+    frame_bytes: Option<u32>,
+    /// Registers of that routine.
+    kept: Kept,
+    /// What every frame is a multiple of.
+    frame_align: u32,
+    /// Functions being written out, one in the other.
+    depth: usize,
     /// Bodies written out until now.
     written_out: usize,
     /// The carry flag of `add.cc` and its kin, once an instruction needs it.
@@ -132,21 +160,38 @@ impl<'m, 't> Decoder<'m, 't> {
             shared: layout::Shared::new(dynamic_at),
             local_bytes: 0,
             async_proxy: false,
-            calls: Vec::new(),
+            routines: Vec::new(),
+            frame: Slot::default(),
+            frame_bytes: None,
+            kept: Kept::default(),
+            frame_align: 16,
+            depth: 0,
             written_out: 0,
             carry: None,
         }
     }
 
-    fn kernel(mut self, function: &'m Function<'t>) -> LoadResult<Kernel> {
+    fn kernel(
+        mut self,
+        function: &'m Function<'t>,
+        graph: &Graph,
+        index: usize,
+    ) -> LoadResult<Kernel> {
         let (parameters, parameter_bytes) = layout::parameters(function)?;
+        self.write_routines(graph, graph.routines(index))?;
+        let entry = self.code.len() as u32;
         let bindings = parameters.iter().map(|&(offset, _)| Binding::Parameter(offset)).collect();
         self.write_out(function, bindings, Vec::new())?;
+        let stack_at = self.finish_routines();
         let (shared_bytes, dynamic_shared_at) = self.shared.finish();
         let reserved_shared = self.shared.reserved_at();
         Ok(Kernel {
             name: function.name.to_owned(),
             code: self.code,
+            entry,
+            routines: self.routines,
+            frame: self.frame,
+            stack_at,
             origins: self.origins,
             lists: self.lists,
             rows: self.rows as usize,
@@ -224,10 +269,16 @@ impl<'m, 't> Decoder<'m, 't> {
         self.origins.push(origin);
     }
 
-    /// Slots for `count` rows in sequence.
+    /// Slots for `count` rows in sequence: one, or pairs.
     pub(crate) fn new_rows(&mut self, count: u32) -> Slot {
         let slot = Slot(self.rows);
         self.rows += count;
+        if self.frame_bytes.is_some() {
+            match count {
+                1 => self.kept.narrow.push(slot),
+                _ => self.kept.wide.extend((slot.0..self.rows).step_by(2).map(Slot)),
+            }
+        }
         slot
     }
 
@@ -237,9 +288,10 @@ impl<'m, 't> Decoder<'m, 't> {
         slot
     }
 
-    /// Local memory of a thread, `bytes` at a multiple of `align`.
-    pub(crate) fn new_local(&mut self, bytes: u64, align: u32, line: u32) -> LoadResult<u32> {
-        let at = u64::from(self.local_bytes).next_multiple_of(u64::from(align.max(1)));
+    /// Local memory of a thread, `bytes` at a multiple of `align`: in the frame of a routine, or once for the kernel.
+    pub(crate) fn new_local(&mut self, bytes: u64, align: u32, line: u32) -> LoadResult<Binding> {
+        let used = self.frame_bytes.unwrap_or(self.local_bytes);
+        let at = u64::from(used).next_multiple_of(u64::from(align.max(1)));
         let end = at.saturating_add(bytes);
         if end > 512 << 10 {
             return Err(LoadError::new(
@@ -247,7 +299,16 @@ impl<'m, 't> Decoder<'m, 't> {
                 format!("local memory of {end} bytes a thread; at most 512 KiB"),
             ));
         }
-        self.local_bytes = end as u32;
-        Ok(at as u32)
+        Ok(match &mut self.frame_bytes {
+            Some(frame) => {
+                *frame = end as u32;
+                self.frame_align = self.frame_align.max(align);
+                Binding::Stack(at as u32)
+            }
+            None => {
+                self.local_bytes = end as u32;
+                Binding::Local(at as u32)
+            }
+        })
     }
 }

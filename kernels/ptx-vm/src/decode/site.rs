@@ -90,7 +90,7 @@ impl<'d, 'm, 't> Site<'d, 'm, 't> {
     /// Writes a device function out here; the bindings are those of its parameters and results.
     ///
     /// # Errors
-    /// The function calls itself, has no body, or does not decode.
+    /// The function has no body, or does not decode.
     pub fn write_out(
         &mut self,
         index: u32,
@@ -98,57 +98,47 @@ impl<'d, 'm, 't> Site<'d, 'm, 't> {
         returns: Vec<Binding>,
     ) -> LoadResult<()> {
         let function = self.function(index).ok_or_else(|| self.error("unknown function"))?;
-        let calls = &self.decoder.calls;
-        if calls.contains(&(index as usize)) {
-            return Err(
-                self.error(format!("{} calls itself: recursion is not supported", function.name))
-            );
-        }
-        if calls.len() >= MOST_DEPTH {
+        if self.decoder.depth >= MOST_DEPTH {
             return Err(self.error(format!("functions call each other {MOST_DEPTH} deep")));
         }
-        self.decoder.calls.push(index as usize);
+        self.decoder.depth += 1;
         self.decoder.write_out(function, parameters, returns)?;
-        self.decoder.calls.pop();
+        self.decoder.depth -= 1;
         Ok(())
     }
 
-    /// Place of an argument or result of a call: a `.param` variable as large as `formal`.
+    /// Place of an argument or result of a call: a `.param` variable of the size that the name it is known by there has.
     ///
     /// # Errors
     /// Something else.
     pub fn argument(
         &self,
         operand: &Operand<'_>,
-        formal: &syntax::Variable<'_>,
+        (name, size): (&str, u64),
     ) -> LoadResult<Binding> {
         let Operand::Symbol { symbol, offset: 0 } = operand else {
             return Err(self.error(format!("expected a .param variable, found {operand:?}")));
         };
-        if formal.register.is_some() {
-            let message = format!("{} is a register: .param variables only", formal.name);
-            return Err(self.error(message));
-        }
-        if let Some(bytes) = self.frame.size(*symbol).filter(|&bytes| bytes != formal.bytes()) {
-            let message =
-                format!("{bytes} bytes for {}, which has {}", formal.name, formal.bytes());
-            return Err(self.error(message));
+        if let Some(bytes) = self.frame.size(*symbol).filter(|&bytes| bytes != size) {
+            return Err(self.error(format!("{bytes} bytes for {name}, which has {size}")));
         }
         self.frame
             .binding(*symbol)
             .ok_or_else(|| self.error("expected a .param variable of this function"))
     }
 
+    /// The number of a function among the kernel's routines, if it is one.
+    pub fn routine(&self, index: u32) -> Option<u32> {
+        self.decoder.routines.binary_search_by_key(&index, |r| r.function).ok().map(|i| i as u32)
+    }
+
+    /// Sizes of the results and of the parameters of a `.callprototype`.
+    pub fn prototype(&self, index: u32) -> Option<&'d [Vec<u64>; 2]> {
+        self.frame.prototype(index)
+    }
+
     /// Whether the code stands in a kernel itself (else in a device function written out).
     pub fn in_kernel(&self) -> bool {
         self.frame.entry
-    }
-
-    /// Local memory of a thread for the machine's own use.
-    ///
-    /// # Errors
-    /// Too much of it.
-    pub fn new_local(&mut self, bytes: u64, align: u32) -> LoadResult<u32> {
-        self.decoder.new_local(bytes, align, self.instruction.line)
     }
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::memory::{Counts, Traffic};
 use crate::profile::Profile;
 use crate::program::{Family, Kernel, Program};
+use crate::syntax::Source;
 
 /// Lines that are named as the hottest.
 const HOTTEST: usize = 10;
@@ -41,6 +42,8 @@ pub struct Line {
     pub text: String,
     /// File and line of the source, where the PTX names them.
     pub source: Option<(String, u32)>,
+    /// File and line where the function of that line was inlined.
+    pub inlined_at: Option<(String, u32)>,
     pub ran: Ran,
 }
 
@@ -94,7 +97,7 @@ impl Counted {
 
     /// The lines that most warps ran, the hottest first.
     pub fn hottest(&self) -> Vec<Line> {
-        let mut sums = BTreeMap::<u32, (Ran, Option<(u32, u32)>)>::new();
+        let mut sums = BTreeMap::<u32, (Ran, Option<Source>)>::new();
         for (pc, ran) in self.each().filter(|(_, ran)| ran.warps > 0) {
             if let Some(origin) = self.kernel.origins.get(pc) {
                 let (sum, source) = sums.entry(origin.line).or_default();
@@ -108,13 +111,13 @@ impl Counted {
         lines.into_iter().map(|(line, (ran, source))| self.line(line, ran, source)).collect()
     }
 
-    fn line(&self, line: u32, ran: Ran, source: Option<(u32, u32)>) -> Line {
+    fn line(&self, line: u32, ran: Ran, source: Option<Source>) -> Line {
         let text = (line as usize).checked_sub(1).and_then(|i| self.program.lines.get(i));
-        let source = source.and_then(|(file, line)| Some((self.program.files.get(&file)?, line)));
         Line {
             line,
             text: text.map_or(String::new(), |t| t.trim().to_owned()),
-            source: source.map(|(file, line)| (file.clone(), line)),
+            source: source.and_then(|source| self.program.place(source.at)),
+            inlined_at: source.and_then(|source| self.program.place(source.inlined_at?)),
             ran,
         }
     }
@@ -170,10 +173,14 @@ impl Counted {
                 "  {:>12} {:>12}  {}: {}",
                 line.ran.warps, line.ran.lanes, line.line, line.text
             );
-            match line.source {
-                Some((file, number)) => drop(writeln!(text, "  ({file}:{number})")),
-                None => text.push('\n'),
+            if let Some((file, number)) = line.source {
+                let _ = write!(text, "  ({file}:{number}");
+                if let Some((file, number)) = line.inlined_at {
+                    let _ = write!(text, ", inlined at {file}:{number}");
+                }
+                text.push(')');
             }
+            text.push('\n');
         }
         text
     }
@@ -195,13 +202,16 @@ fn ran_json(ran: Ran) -> String {
 }
 
 fn line_json(line: &Line) -> String {
-    let source = line.source.as_ref().map_or(String::new(), |(file, number)| {
-        format!(",\"source\":{},\"source_line\":{number}", quoted(file))
-    });
+    let place = |name: &str, place: &Option<(String, u32)>| match place {
+        Some((file, number)) => format!(",\"{name}\":{},\"{name}_line\":{number}", quoted(file)),
+        None => String::new(),
+    };
     format!(
-        "{{\"line\":{},\"text\":{}{source},\"warps\":{},\"lanes\":{}}}",
+        "{{\"line\":{},\"text\":{}{}{},\"warps\":{},\"lanes\":{}}}",
         line.line,
         quoted(&line.text),
+        place("source", &line.source),
+        place("inlined_at", &line.inlined_at),
         line.ran.warps,
         line.ran.lanes
     )

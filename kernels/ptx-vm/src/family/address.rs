@@ -116,6 +116,11 @@ impl Address {
         let Place { base, offset, space: named } = site.place(index)?;
         let (space, offset) = match (space, named) {
             (space, None) => (space, offset),
+            (Space::Generic, Some(_)) if base.is_some() => {
+                return Err(site.error(
+                    "a generic access by name in a function that is no part of its caller",
+                ));
+            }
             (Space::Generic, Some(named)) => {
                 (Space::Generic, window::generic(named, offset as u64) as i64)
             }

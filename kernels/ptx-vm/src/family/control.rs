@@ -2,7 +2,8 @@
 
 use super::address::nothing;
 use super::external;
-use crate::decode::{Encoded, Site};
+use super::routine::{self, Callee};
+use crate::decode::{Binding, Encoded, Site};
 use crate::error::{Checked, LoadResult, Rule, Violation};
 use crate::program::{Family, Guard, Instruction, OPERANDS};
 use crate::registers::{LANES, Slot};
@@ -74,16 +75,23 @@ fn call(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
         Some((Operand::List(returns), rest)) => (returns, rest),
         _ => (&[], operands.as_slice()),
     };
-    let (index, arguments): (_, &[Operand<'_>]) =
-        match rest {
-            [Operand::Symbol { symbol: Symbol::Function(index), .. }] => (*index, &[]),
-            [Operand::Symbol { symbol: Symbol::Function(index), .. }, Operand::List(arguments)] => {
-                (*index, arguments)
-            }
-            _ => return Err(site.error(
-                "expected call (results), function, (arguments): indirect calls are not supported",
-            )),
-        };
+    let (index, arguments): (_, &[Operand<'_>]) = match rest {
+        [Operand::Symbol { symbol: Symbol::Function(index), .. }] => (*index, &[]),
+        [Operand::Symbol { symbol: Symbol::Function(index), .. }, Operand::List(arguments)] => {
+            (*index, arguments)
+        }
+        [address @ Operand::Register(_), Operand::Prototype(prototype)] => {
+            return call_by_address(site, address, *prototype, &[], returns);
+        }
+        [
+            address @ Operand::Register(_),
+            Operand::List(arguments),
+            Operand::Prototype(prototype),
+        ] => {
+            return call_by_address(site, address, *prototype, arguments, returns);
+        }
+        _ => return Err(site.error("expected call (results), function, (arguments)")),
+    };
     let function = site.function(index).ok_or_else(|| site.error("unknown function"))?;
     if function.entry {
         return Err(site.error(format!("{} is a kernel: those are launched", function.name)));
@@ -98,12 +106,27 @@ fn call(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     }
     let bind = |operands: &[Operand<'_>], formals: &[Variable<'_>]| {
         let both = operands.iter().zip(formals);
-        both.map(|(operand, formal)| site.argument(operand, formal)).collect::<LoadResult<Vec<_>>>()
+        both.map(|(operand, formal)| match formal.register {
+            None => site.argument(operand, (formal.name, formal.bytes())),
+            Some(_) => {
+                let message = format!("{} is a register: .param variables only", formal.name);
+                Err(site.error(message))
+            }
+        })
+        .collect::<LoadResult<Vec<_>>>()
     };
     let (arguments, returns) =
         (bind(arguments, &function.parameters)?, bind(returns, &function.returns)?);
     if function.body.is_none() {
         return external::decode(site, function.name, &arguments, &returns);
+    }
+    if let Some(number) = site.routine(index) {
+        let sized = |bindings: Vec<Binding>, formals: &[Variable<'_>]| {
+            bindings.into_iter().zip(formals.iter().map(Variable::bytes)).collect::<Vec<_>>()
+        };
+        let arguments = sized(arguments, &function.parameters);
+        let returns = sized(returns, &function.returns);
+        return routine::call(site, &Callee::Routine(number), &arguments, &returns);
     }
     if site.instruction.guard.is_some() {
         return guarded_call(site, index, arguments, returns);
@@ -111,12 +134,42 @@ fn call(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     site.write_out(index, arguments, returns)
 }
 
+/// `call (results), %rd1, (arguments), prototype`.
+fn call_by_address(
+    site: &mut Site<'_, '_, '_>,
+    address: &Operand<'_>,
+    prototype: u32,
+    arguments: &[Operand<'_>],
+    returns: &[Operand<'_>],
+) -> LoadResult<()> {
+    let address = site.source_of(address, Type::U64)?;
+    let Some([results, parameters]) = site.prototype(prototype) else {
+        return Err(site.error("unknown prototype"));
+    };
+    if (arguments.len(), returns.len()) != (parameters.len(), results.len()) {
+        return Err(site.error(format!(
+            "the prototype has {} arguments and {} results",
+            parameters.len(),
+            results.len()
+        )));
+    }
+    let bind = |operands: &[Operand<'_>], sizes: &[u64]| {
+        let both = operands.iter().zip(sizes);
+        let place = |(operand, &bytes): (&Operand<'_>, &u64)| {
+            Ok((site.argument(operand, ("a parameter of the prototype", bytes))?, bytes))
+        };
+        both.map(place).collect::<LoadResult<Vec<_>>>()
+    };
+    let (arguments, returns) = (bind(arguments, parameters)?, bind(returns, results)?);
+    routine::call(site, &Callee::Address(address), &arguments, &returns)
+}
+
 /// The lanes whose guard does not hold jump over what is written out.
 fn guarded_call(
     site: &mut Site<'_, '_, '_>,
     index: u32,
-    arguments: Vec<crate::decode::Binding>,
-    returns: Vec<crate::decode::Binding>,
+    arguments: Vec<Binding>,
+    returns: Vec<Binding>,
 ) -> LoadResult<()> {
     let at = site.emit_inverted(Encoded::new(jump, Family::Control, &[]))?;
     site.write_out(index, arguments, returns)?;

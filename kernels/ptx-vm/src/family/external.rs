@@ -1,7 +1,8 @@
-//! The functions that CUDA's device runtime gives to kernels: `vprintf`, `__assertfail`.
+//! The functions that CUDA's device runtime gives to kernels: `vprintf`, `__assertfail`, `malloc`, `free`.
 
 use std::io::Write;
 
+use super::routine;
 use crate::decode::{Binding, Encoded, Site};
 use crate::error::{Checked, LoadResult, Rule, Violation};
 use crate::print::{self, Arguments};
@@ -26,17 +27,16 @@ pub fn decode(
     let run: Run = match (name, arguments.len(), returns.len()) {
         ("vprintf", 2, 1) => run_print,
         ("__assertfail", 5, 0) => run_assertion,
+        ("malloc", 1, 1) => run_take,
+        ("free", 1, 0) => run_give_back,
         _ => {
             let message = format!(
-                "{name} has no body in this module; of the runtime's functions vprintf and __assertfail are known"
+                "{name} has no body in this module; of the runtime's functions vprintf, __assertfail, malloc and free are known"
             );
             return Err(site.error(message));
         }
     };
-    let places = arguments.iter().chain(returns).map(|binding| match binding {
-        Binding::Local(offset) => Ok(Slot(*offset)),
-        _ => Err(site.error("expected .param variables declared beside the call")),
-    });
+    let places = arguments.iter().chain(returns).map(|binding| routine::place(site, binding));
     let list = places.collect::<LoadResult<Vec<_>>>()?;
     site.emit(Encoded { list, ..Encoded::new(run, Family::Control, &[]) })
 }
@@ -52,6 +52,12 @@ impl Lane<'_, '_> {
         let (mask, addresses) = (1 << self.lane, [address; LANES]);
         let value = self.turn.load::<u8, 1>(Space::Generic, mask, &addresses, How::default())?;
         Ok(value[0][self.lane])
+    }
+
+    /// An argument of the function.
+    fn argument(&mut self, place: Slot, wide: bool) -> Checked<u64> {
+        let address = routine::address(self.turn, place, self.lane);
+        self.word(Space::Local, u64::from(address), wide)
     }
 
     fn word(&mut self, space: Space, address: u64, wide: bool) -> Checked<u64> {
@@ -112,8 +118,8 @@ fn run_print(turn: &mut Turn<'_>, instruction: &Instruction, mask: u32) -> Check
     let mut counts = [0u32; LANES];
     for index in (0..LANES).filter(|lane| mask >> lane & 1 == 1) {
         let mut lane = Lane { turn, lane: index };
-        let format = lane.word(Space::Local, u64::from(format.0), true)?;
-        let address = lane.word(Space::Local, u64::from(arguments.0), true)?;
+        let format = lane.argument(format, true)?;
+        let address = lane.argument(arguments, true)?;
         let format = lane.text(format)?;
         let (text, count) = print::format(&format, &mut Buffer { lane: &mut lane, address })?;
         counts[index] = count;
@@ -125,8 +131,46 @@ fn run_print(turn: &mut Turn<'_>, instruction: &Instruction, mask: u32) -> Check
             None => drop(std::io::stdout().lock().write_all(&text)),
         }
     }
-    let addresses = [u64::from(result.0); LANES];
+    let addresses = std::array::from_fn(|lane| u64::from(routine::address(turn, result, lane)));
     turn.store::<u32, 1>(Space::Local, mask, &addresses, &[counts], How::default())?;
+    Ok(Flow::Next)
+}
+
+/// `malloc(bytes)`: zero where there is no room.
+fn run_take(turn: &mut Turn<'_>, instruction: &Instruction, mask: u32) -> Checked<Flow> {
+    let &[size, result] = turn.launch.list(instruction.list) else {
+        return Ok(Flow::Next);
+    };
+    let mut taken = [0u64; LANES];
+    for index in (0..LANES).filter(|lane| mask >> lane & 1 == 1) {
+        let bytes = Lane { turn, lane: index }.argument(size, true)?;
+        if let Some(address) = turn.launch.program.heap.as_ref().and_then(|heap| heap.take(bytes)) {
+            turn.block.global.forget(address, bytes);
+            taken[index] = address;
+        }
+    }
+    let addresses = std::array::from_fn(|lane| u64::from(routine::address(turn, result, lane)));
+    turn.store::<u64, 1>(Space::Local, mask, &addresses, &[taken], How::default())?;
+    Ok(Flow::Next)
+}
+
+/// `free(address)`: what lay there counts as unwritten.
+fn run_give_back(turn: &mut Turn<'_>, instruction: &Instruction, mask: u32) -> Checked<Flow> {
+    let &[pointer] = turn.launch.list(instruction.list) else {
+        return Ok(Flow::Next);
+    };
+    for index in (0..LANES).filter(|lane| mask >> lane & 1 == 1) {
+        let address = Lane { turn, lane: index }.argument(pointer, true)?;
+        if address == 0 {
+            continue;
+        }
+        let heap = turn.launch.program.heap.as_ref();
+        let Some(bytes) = heap.and_then(|heap| heap.give_back(address)) else {
+            let message = format!("free of 0x{address:x}, where nothing begins that malloc gave");
+            return Err(Box::new(Violation::at(Rule::Freed, index as u32, address, message)));
+        };
+        turn.block.global.forget(address, bytes);
+    }
     Ok(Flow::Next)
 }
 
@@ -136,9 +180,9 @@ fn run_assertion(turn: &mut Turn<'_>, instruction: &Instruction, mask: u32) -> C
         return Ok(Flow::Next);
     };
     let mut lane = Lane { turn, lane: mask.trailing_zeros() as usize };
-    let line = lane.word(Space::Local, u64::from(line.0), false)?;
+    let line = lane.argument(line, false)?;
     let mut read = |place: Slot| {
-        let address = lane.word(Space::Local, u64::from(place.0), true)?;
+        let address = lane.argument(place, true)?;
         lane.text(address).map(|text| String::from_utf8_lossy(&text).into_owned())
     };
     let (message, file, function) = (read(message)?, read(file)?, read(function)?);

@@ -25,6 +25,7 @@ pub mod product;
 pub mod quotient;
 pub mod relation;
 pub mod rounded;
+pub mod routine;
 pub mod scalar;
 pub mod select;
 pub mod shift;
@@ -73,6 +74,9 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
         "rcp" | "sqrt" | "rsqrt" => quotient::decode(site),
         "ex2" | "lg2" | "sin" | "cos" | "tanh" => approximate::decode(site),
         "cvt" => convert::decode(site),
+        "tex" | "tld4" | "txq" | "suld" | "sust" | "sured" | "suq" | "istypep" => {
+            Err(site.error("textures and surfaces are no part of this machine"))
+        }
         other => Err(site.error(format!("unknown instruction {other}"))),
     }
 }

@@ -55,6 +55,9 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
     };
     match load {
         _ if kind == Type::B128 => whole(site, &address, operands[0], load),
+        true if leaves_out(site, kind, &operands) => {
+            decode_parts(site, &address, kind, &operands, space)
+        }
         true => decode_load(site, &address, kind, &operands, space),
         false => decode_store(site, &address, kind, &operands),
     }
@@ -78,6 +81,47 @@ fn whole(
     };
     let detail = address.detail | 8 << FREE_SHIFT;
     site.emit(Encoded { detail, number: address.offset, ..Encoded::new(run, family, &slots) })
+}
+
+/// Not all bytes of a load are used.
+fn leaves_out(site: &Site<'_, '_, '_>, kind: Type, operands: &[&Operand<'_>]) -> bool {
+    let all = (1u64 << (kind.bytes() * operands.len() as u32)) - 1;
+    site.instruction.used_bytes.is_some_and(|mask| u64::from(mask) & all != all)
+}
+
+/// A load of several elements that nvcc has put together with what lies between or behind them: each by itself, and
+/// of the last no more than is used. The rest may lie outside, be unwritten or be somebody else's.
+fn decode_parts(
+    site: &mut Site<'_, '_, '_>,
+    address: &Address,
+    kind: Type,
+    operands: &[&Operand<'_>],
+    space: Space,
+) -> LoadResult<()> {
+    let (bytes, mask) = (kind.bytes(), site.instruction.used_bytes.unwrap_or(u32::MAX));
+    let mut parts = Vec::new();
+    for (index, operand) in operands.iter().enumerate() {
+        let (slot, declared) = site.destination(operand, kind)?;
+        let at = index as u32 * bytes;
+        let used = mask >> at & ((1u64 << bytes) - 1) as u32;
+        if used != 0 && !matches!(operand, Operand::Sink) {
+            let width = (32 - used.leading_zeros()).next_power_of_two();
+            parts.push((slot, declared.bytes().min(8), at, width));
+        }
+    }
+    // What takes the address's place comes last.
+    parts.sort_by_key(|&(slot, ..)| slot == address.base);
+    for (slot, register, at, width) in parts {
+        let run = pick_load(site.host(), width, 1, register);
+        let run = run.ok_or_else(|| site.error(format!("a load of a {kind:?}")))?;
+        let signed = if kind.is_signed() && width == bytes { SIGNED } else { 0 };
+        let detail = address.detail | (register | signed) << FREE_SHIFT;
+        let number = address.offset.wrapping_add(i64::from(at));
+        let family = if space == Space::Parameter { Family::Move } else { Family::Load };
+        let slots = [address.base, slot];
+        site.emit(Encoded { detail, number, ..Encoded::new(run, family, &slots) })?;
+    }
+    Ok(())
 }
 
 fn decode_load(

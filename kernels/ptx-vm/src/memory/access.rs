@@ -1,6 +1,8 @@
 //! Who accesses, and how strongly: what a warp says of itself with every load and store.
 
+use super::LANES;
 use super::counts::Counts;
+use super::element::Element;
 use super::order::Order;
 
 /// How an access takes part in the order of threads (`.weak`, `.relaxed`, ...). `.volatile` is
@@ -68,6 +70,8 @@ pub struct Access<'a> {
     pub scope: Scope,
     /// The lanes do not get to see what they read (`red`).
     pub blind: bool,
+    /// Lanes that store what a lower one stores at the same place: no race, whichever comes last.
+    pub repeating: u32,
     /// The order of the block's threads, where races are watched.
     pub order: Option<&'a mut Order>,
     /// Where the cost of the access is added.
@@ -86,8 +90,28 @@ impl Access<'_> {
             strength: Strength::Weak,
             scope: Scope::Device,
             blind: false,
+            repeating: 0,
             order: None,
             counts: None,
+        }
+    }
+
+    /// Finds the lanes that repeat what a lower one does in this store, if races are watched.
+    #[inline]
+    pub(super) fn find_repeating<T: Element, const N: usize>(
+        &mut self,
+        addresses: &[u64; LANES],
+        values: &[[T; LANES]; N],
+    ) {
+        self.repeating = 0;
+        let watched = self.order.is_some() && self.strength == Strength::Weak;
+        if watched && may_meet(self.mask, addresses, (T::BYTES * N) as u64) {
+            let same = |a: usize, b: usize| {
+                addresses[a] == addresses[b] && values.iter().all(|each| each[a] == each[b])
+            };
+            let repeats =
+                |&lane: &usize| lanes(self.mask & ((1 << lane) - 1)).any(|l| same(l, lane));
+            self.repeating = lanes(self.mask).filter(repeats).fold(0, |all, lane| all | 1 << lane);
         }
     }
 
@@ -96,6 +120,13 @@ impl Access<'_> {
     pub(super) fn is_watched(&self) -> bool {
         self.order.is_some() || self.counts.is_some()
     }
+}
+
+/// Whether two lanes may have the same address: certainly not if the lowest bits tell all apart.
+fn may_meet(mask: u32, addresses: &[u64; LANES], width: u64) -> bool {
+    let shift = width.trailing_zeros();
+    let places = lanes(mask).fold(0u64, |all, lane| all | 1 << (addresses[lane] >> shift & 63));
+    places.count_ones() < mask.count_ones()
 }
 
 /// The lanes of a mask, lowest first.

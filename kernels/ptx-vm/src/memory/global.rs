@@ -123,6 +123,7 @@ impl GlobalView {
             self.check_lanes(Verb::Store, access.mask, addresses, width)?;
         }
         if access.is_watched() {
+            access.find_repeating(addresses, values);
             self.watch(Verb::Store, access, addresses, width)?;
         }
         if single {
@@ -219,6 +220,14 @@ impl GlobalView {
             races.watch_bytes(access, want, |address| self.place(address))?;
         }
         Ok(Some(allocation))
+    }
+
+    /// Bytes of one allocation are no longer written.
+    pub fn forget(&self, address: u64, bytes: u64) {
+        if let Some(allocation) = self.allocation(address) {
+            let offset = address - allocation.region.base;
+            allocation.region.storage.written.remove_all(offset, bytes);
+        }
     }
 
     /// `false` if the lanes do not all lie in one allocation, or something is wrong.

@@ -31,6 +31,23 @@ impl Local {
         self.region.storage.written.remove_all(0, self.region.size());
     }
 
+    /// Copies bytes of a thread, and which of them were written.
+    pub fn copy(&mut self, thread: u32, from: u32, to: u32, bytes: u32) {
+        let start = u64::from(thread) * self.stride;
+        let (from, to) = (start + u64::from(from), start + u64::from(to));
+        let mut content = vec![0; bytes as usize];
+        let storage = &self.region.storage;
+        storage.read(from, &mut content);
+        storage.put(to, &content);
+        storage.written.copy(to, &storage.written, from, u64::from(bytes));
+    }
+
+    /// Bytes of a thread are no longer written.
+    pub fn forget(&mut self, thread: u32, at: u32, bytes: u32) {
+        let start = u64::from(thread) * self.stride + u64::from(at);
+        self.region.storage.written.remove_all(start, u64::from(bytes));
+    }
+
     /// As [`super::GlobalView::load`].
     ///
     /// # Errors
@@ -137,11 +154,12 @@ impl Local {
     ) -> Box<Violation> {
         super::refusal::first(verb, access.mask, addresses, width, |want| {
             want.misaligned().or_else(|| self.outside(want)).or_else(|| {
-                let start = self.start(access, want.lane);
-                let inner = Want { address: start + want.address, ..*want };
+                let at = self.start(access, want.lane) + want.address;
                 let read = self.unwritten && want.verb != Verb::Store;
-                let missing = read.then(|| inner.unwritten(&self.region)).flatten()?;
-                Some(Box::new(Violation { address: Some(want.address), ..*missing }))
+                let written = &self.region.storage.written;
+                let missing = read.then(|| written.first_missing(at, want.width)).flatten()?;
+                let why = format!("nobody wrote byte {} of it", missing - at);
+                Some(want.refused(Rule::Unwritten, why))
             })
         })
     }

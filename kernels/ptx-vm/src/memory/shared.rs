@@ -140,6 +140,7 @@ impl Shared {
             return Err(self.refusal(Verb::Store, mask, addresses, width));
         };
         if access.is_watched() {
+            access.find_repeating(addresses, values);
             self.watch(Verb::Store, access, addresses, width)?;
             self.before_strong_write(access, access.strength, addresses);
         }

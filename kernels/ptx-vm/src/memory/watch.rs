@@ -18,7 +18,8 @@ pub(super) fn watch(
     mut pages: impl Pages,
 ) -> Checked<()> {
     let Some(order) = access.order.as_deref() else { return Ok(()) };
-    let (first, mask) = (access.first_thread as usize, access.mask);
+    let repeating = if verb == Verb::Store { access.repeating } else { 0 };
+    let (first, mask) = (access.first_thread as usize, access.mask & !repeating);
     let lanes_at = LanesAt { verb, addresses, width };
     if let Some(stand) = order.stand_together(first, mask) {
         let mut visit = Visit::new(verb, access, stand, most);

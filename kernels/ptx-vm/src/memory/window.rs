@@ -8,6 +8,10 @@ pub const SHARED: u64 = 0x0100_0000_0000;
 pub const LOCAL: u64 = 0x0200_0000_0000;
 /// Generic address of byte 0 of the kernel's parameters.
 pub const PARAMETERS: u64 = 0x0300_0000_0000;
+/// Address of the first function of a module; nothing can be read there.
+const FUNCTIONS: u64 = 0x0400_0000_0000;
+/// From one function to the next.
+const FUNCTION_STEP: u64 = 128;
 /// Every allocation of global memory lies at or above this address.
 pub const GLOBAL: u64 = 0x0700_0000_0000;
 
@@ -24,6 +28,17 @@ pub fn split(address: u64) -> (Space, u64) {
         PARAMETERS => (Space::Parameter, address - PARAMETERS),
         _ => (Space::Global, address),
     }
+}
+
+/// The address of the function with this number.
+pub fn address_of_function(index: u32) -> u64 {
+    FUNCTIONS + FUNCTION_STEP * (1 + u64::from(index))
+}
+
+/// The number of the function at an address.
+pub fn function(address: u64) -> Option<u32> {
+    let step = address.checked_sub(FUNCTIONS + FUNCTION_STEP)?;
+    if step % FUNCTION_STEP == 0 { u32::try_from(step / FUNCTION_STEP).ok() } else { None }
 }
 
 /// The generic address of `address` in `space` (`cvta`).

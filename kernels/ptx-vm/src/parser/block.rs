@@ -15,6 +15,8 @@ pub(super) struct Block<'p, 'a> {
     /// `.branchtargets` lists, and the name of each.
     pub targets: Vec<Vec<LabelId>>,
     pub target_names: HashMap<&'a str, u32>,
+    /// The number of each `.callprototype`.
+    pub prototype_names: HashMap<&'a str, u32>,
 }
 
 impl Block<'_, '_> {

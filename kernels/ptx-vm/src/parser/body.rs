@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use crate::error::{LoadError, LoadResult};
 use crate::lexer::Kind;
 use crate::literal::short;
-use crate::syntax::{Body, Guard, Instruction, Space, Symbol, Type};
+use crate::syntax::{Body, Guard, Instruction, Source, Space, Symbol, Type};
 
 use super::block::Block;
 use super::constant;
+use super::function;
 use super::labels::Labels;
 use super::operand;
 use super::scopes::{Name, Scopes};
@@ -24,16 +25,30 @@ struct Statements<'p, 'a> {
     block: Block<'p, 'a>,
     body: Body<'a>,
     /// `.loc` in force.
-    source: Option<(u32, u32)>,
+    source: Option<Source>,
+    /// Of the next instruction's bytes those that are used, as a pragma told.
+    used_bytes: Option<u32>,
+    /// For the places of inlined functions, to the column, where the outermost of them was inlined.
+    inlined: HashMap<Location, Location>,
 }
+
+/// Numbers of a file, a line and a column.
+type Location = [u32; 3];
 
 /// Parses `{ ... }`; `scopes` knows the parameters.
 pub(super) fn body<'a>(unit: &mut Unit<'a>, scopes: Scopes<'a>) -> LoadResult<Body<'a>> {
     let opened = unit.tokens.line();
     unit.tokens.mark(b'{')?;
-    let (targets, target_names) = (Vec::new(), HashMap::new());
-    let block = Block { unit, scopes, labels: Labels::new(), targets, target_names };
-    let mut statements = Statements { block, body: Body::default(), source: None };
+    let (targets, target_names, prototype_names) = (Vec::new(), HashMap::new(), HashMap::new());
+    let labels = Labels::new();
+    let block = Block { unit, scopes, labels, targets, target_names, prototype_names };
+    let mut statements = Statements {
+        block,
+        body: Body::default(),
+        source: None,
+        used_bytes: None,
+        inlined: HashMap::new(),
+    };
     while !statements.finished() {
         if statements.tokens().peek().kind == Kind::End {
             return Err(LoadError::new(opened, "expected `}` at the end of the function"));
@@ -59,6 +74,12 @@ pub(super) fn register_type(unit: &mut Unit<'_>) -> LoadResult<Type> {
     };
     unit.tokens.next();
     Ok(kind)
+}
+
+fn location(tokens: &mut Tokens<'_>) -> LoadResult<Location> {
+    let file = tokens.integer("the number of a file")?;
+    let line = tokens.integer("a line")?;
+    Ok([file, line, tokens.integer("a column")?])
 }
 
 impl<'a> Statements<'_, 'a> {
@@ -105,8 +126,21 @@ impl<'a> Statements<'_, 'a> {
         self.tokens().mark(b':')?;
         match self.tokens().dotted() {
             Some("branchtargets") => self.targets(name, line),
+            Some("callprototype") => self.prototype(name, line),
             _ => self.block.labels.place(name, self.body.instructions.len(), line),
         }
+    }
+
+    /// `name: .callprototype (.param .b32 _) _ (.param .b64 _);`: known from here to the end of the function.
+    fn prototype(&mut self, name: &'a str, line: u32) -> LoadResult<()> {
+        self.tokens().next();
+        let index = self.body.prototypes.len() as u32;
+        if self.block.prototype_names.insert(name, index).is_some() {
+            return Err(LoadError::new(line, format!("`{}` is declared twice", short(name))));
+        }
+        let prototype = function::call_prototype(self.block.unit)?;
+        self.body.prototypes.push(prototype);
+        self.tokens().mark(b';')
     }
 
     /// `name: .branchtargets A, B;`: known from here to the end of the function.
@@ -134,13 +168,17 @@ impl<'a> Statements<'_, 'a> {
             "reg" => self.registers(),
             "shared" | "local" | "param" | "global" | "const" => self.variables(),
             "loc" => self.location(),
-            "pragma" => self.block.unit.pragma(),
+            "pragma" => {
+                self.used_bytes = self.block.unit.pragma()?.or(self.used_bytes);
+                Ok(())
+            }
             "branchtargets" => {
                 Err(self.tokens().expected("a name and `:` before `.branchtargets`"))
             }
-            "callprototype" | "calltargets" => {
-                Err(self.block.unit.refused("indirect call", "call functions by their names"))
+            "callprototype" => {
+                Err(self.tokens().expected("a name and `:` before `.callprototype`"))
             }
+            "calltargets" => Err(self.block.unit.refused(".calltargets", "name a .callprototype")),
             _ => Err(self.tokens().expected("a directive of a function's body")),
         }
     }
@@ -185,9 +223,8 @@ impl<'a> Statements<'_, 'a> {
         const WHAT: &str = "`function_name` or `inlined_at`";
         let tokens = self.tokens();
         tokens.next();
-        let file = tokens.integer("the number of a file")?;
-        let line = tokens.integer("a line")?;
-        tokens.integer("a column")?;
+        let at = location(tokens)?;
+        let mut inlined_at = None;
         while tokens.eat_mark(b',') {
             let token = tokens.peek();
             match tokens.word(WHAT)? {
@@ -195,16 +232,23 @@ impl<'a> Statements<'_, 'a> {
                     tokens.word("the label of a name")?;
                     constant::offset(tokens)?;
                 }
-                "inlined_at" => {
-                    for what in ["the number of a file", "a line", "a column"] {
-                        tokens.integer(what)?;
-                    }
-                }
+                "inlined_at" => inlined_at = Some(location(tokens)?),
                 _ => return Err(tokens.expected_at(token, WHAT)),
             }
         }
-        self.source = Some((file, line));
+        self.place(at, inlined_at);
         Ok(())
+    }
+
+    /// What was inlined into an inlined function stands where that one was, as the directives before told.
+    fn place(&mut self, at: Location, inlined_at: Option<Location>) {
+        let outermost = inlined_at.map(|place| *self.inlined.get(&place).unwrap_or(&place));
+        match outermost {
+            Some(place) => drop(self.inlined.insert(at, place)),
+            None => drop(self.inlined.remove(&at)),
+        }
+        let line = |[file, line, _]: Location| (file, line);
+        self.source = Some(Source { at: line(at), inlined_at: outermost.map(line) });
     }
 
     /// `@!p name.part.part operand, operand;`.
@@ -227,8 +271,9 @@ impl<'a> Statements<'_, 'a> {
             "brx" => operand::branch_table(&mut self.block)?,
             _ => operand::operands(&mut self.block)?,
         };
-        let source = self.source;
-        self.body.instructions.push(Instruction { guard, parts, operands, line, source });
+        let (source, used_bytes) = (self.source, self.used_bytes.take());
+        let instruction = Instruction { guard, parts, operands, line, source, used_bytes };
+        self.body.instructions.push(instruction);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! Kernels and device functions: what they take and give back, and the directives that tune them.
 
 use crate::error::LoadResult;
-use crate::syntax::{Function, Space, Symbol, Variable};
+use crate::syntax::{Function, Prototype, Space, Symbol, Variable};
 
 use super::body;
 use super::scopes::{Name, Scopes};
@@ -93,6 +93,44 @@ fn parameters<'a>(
     }
 }
 
+/// `.callprototype (.param .b32 _) _ (.param .b64 _) .noreturn`, behind its first word.
+pub(super) fn call_prototype<'a>(unit: &mut Unit<'a>) -> LoadResult<Prototype<'a>> {
+    let returns = if unit.tokens.is_mark(b'(') { unnamed(unit)? } else { Vec::new() };
+    unit.tokens.word("`_`")?;
+    let parameters = if unit.tokens.is_mark(b'(') { unnamed(unit)? } else { Vec::new() };
+    while let Some(name) = unit.tokens.dotted() {
+        match name {
+            "noreturn" => {
+                unit.tokens.next();
+            }
+            "abi_preserve" | "abi_preserve_control" => {
+                count(unit)?;
+            }
+            _ => return Err(unit.tokens.expected("`;` or a directive of a prototype")),
+        }
+    }
+    Ok(Prototype { returns, parameters })
+}
+
+/// `(.param .b32 _, .param .align 8 .b8 _[16])`: nobody refers to the names.
+fn unnamed<'a>(unit: &mut Unit<'a>) -> LoadResult<Vec<Variable<'a>>> {
+    unit.tokens.mark(b'(')?;
+    let mut list = Vec::new();
+    if unit.tokens.eat_mark(b')') {
+        return Ok(list);
+    }
+    loop {
+        if unit.tokens.dotted() != Some("param") {
+            return Err(unit.tokens.expected("a .param parameter of a prototype"));
+        }
+        list.push(variable::parameter(unit)?);
+        if !unit.tokens.eat_mark(b',') {
+            unit.tokens.mark(b')')?;
+            return Ok(list);
+        }
+    }
+}
+
 /// `.reg .b32 a`.
 fn register<'a>(unit: &mut Unit<'a>, scopes: &mut Scopes<'a>) -> LoadResult<Variable<'a>> {
     unit.tokens.next();
@@ -134,7 +172,7 @@ fn tuning(unit: &mut Unit<'_>, function: &mut Function<'_>) -> LoadResult<()> {
             "noreturn" | "explicitcluster" => {
                 unit.tokens.next();
             }
-            "pragma" => unit.pragma()?,
+            "pragma" => drop(unit.pragma()?),
             "attribute" => variable::attribute(unit)?,
             "blocksareclusters" => {
                 return Err(unit.refused(".blocksareclusters", "launch blocks, not clusters"));

@@ -60,7 +60,7 @@ fn item(unit: &mut Unit<'_>) -> LoadResult<()> {
         "address_size" => address_size(unit),
         "file" => file(unit),
         "section" => section(unit),
-        "pragma" => unit.pragma(),
+        "pragma" => unit.pragma().map(drop),
         "visible" | "extern" | "weak" | "common" => linked(unit),
         "global" | "const" | "shared" | "entry" | "func" => declaration(unit, false),
         "alias" => Err(unit.refused(".alias", "call the function by its own name")),

@@ -168,22 +168,43 @@ pub(super) fn branch_table<'a>(block: &mut Block<'_, 'a>) -> LoadResult<Vec<Oper
     Ok(vec![index, Operand::Targets(targets)])
 }
 
-/// `(results), function, (arguments);`, either list or both missing.
+/// `(results), function, (arguments);`, either list or both missing; `(results), %rd1, (arguments), prototype;`.
 pub(super) fn call<'a>(block: &mut Block<'_, 'a>) -> LoadResult<Vec<Operand<'a>>> {
     let mut operands = Vec::new();
     if block.unit.tokens.is_mark(b'(') {
         operands.push(arguments(block)?);
         block.unit.tokens.mark(b',')?;
     }
-    operands.push(callee(block)?);
-    if block.unit.tokens.eat_mark(b',') {
+    let callee = callee(block)?;
+    let indirect = matches!(callee, Operand::Register(_));
+    operands.push(callee);
+    let mut more = block.unit.tokens.eat_mark(b',');
+    if more && (!indirect || block.unit.tokens.is_mark(b'(')) {
         if !block.unit.tokens.is_mark(b'(') {
             return Err(block.unit.tokens.expected("`(` before the arguments of a call"));
         }
         operands.push(arguments(block)?);
+        more = indirect && block.unit.tokens.eat_mark(b',');
+    }
+    if more {
+        operands.push(prototype(block)?);
+    } else if indirect {
+        return Err(block.unit.tokens.expected("`,` and the name of a `.callprototype`"));
     }
     block.unit.tokens.mark(b';')?;
     Ok(operands)
+}
+
+fn prototype<'a>(block: &mut Block<'_, 'a>) -> LoadResult<Operand<'a>> {
+    let token = block.unit.tokens.peek();
+    let name = block.unit.tokens.word("the name of a `.callprototype`")?;
+    match block.prototype_names.get(name) {
+        Some(&index) => Ok(Operand::Prototype(index)),
+        None => {
+            let message = format!("`{}` is no `.callprototype` declared before", short(name));
+            Err(LoadError::new(token.line, message))
+        }
+    }
 }
 
 fn arguments<'a>(block: &mut Block<'_, 'a>) -> LoadResult<Operand<'a>> {
@@ -201,10 +222,7 @@ fn callee<'a>(block: &mut Block<'_, 'a>) -> LoadResult<Operand<'a>> {
         Some(Name::Symbol(symbol @ Symbol::Function(_))) => {
             Ok(Operand::Symbol { symbol, offset: 0 })
         }
-        Some(Name::Register(_)) => {
-            let message = "`indirect call` is not supported: call functions by their names";
-            Err(LoadError::new(token.line, message))
-        }
+        Some(Name::Register(id)) => Ok(Operand::Register(id)),
         _ => {
             let message = format!("`{}` is no function declared before this call", short(name));
             Err(LoadError::new(token.line, message))

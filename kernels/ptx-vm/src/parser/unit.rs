@@ -26,14 +26,29 @@ impl<'a> Unit<'a> {
         LoadError::new(self.tokens.line(), format!("`{what}` is not supported: {why}"))
     }
 
-    /// `.pragma "nounroll";`: of no account here.
-    pub fn pragma(&mut self) -> LoadResult<()> {
+    /// `.pragma "nounroll";`: of no account here, but for `used_bytes_mask 4095`, whose number comes back.
+    pub fn pragma(&mut self) -> LoadResult<Option<u32>> {
         self.tokens.next();
-        self.tokens.string("a string behind `.pragma`")?;
-        while self.tokens.eat_mark(b',') {
-            self.tokens.string("a string behind `,`")?;
+        let mut used = None;
+        let mut what = "a string behind `.pragma`";
+        loop {
+            let token = self.tokens.peek();
+            let text = self.tokens.string(what)?;
+            if let Some(mask) = text.strip_prefix("used_bytes_mask") {
+                let number = match mask.trim().strip_prefix("0x") {
+                    Some(digits) => u32::from_str_radix(digits, 16),
+                    None => mask.trim().parse(),
+                };
+                let wrong = |_| self.tokens.expected_at(token, "a number behind used_bytes_mask");
+                used = Some(number.map_err(wrong)?);
+            }
+            if !self.tokens.eat_mark(b',') {
+                break;
+            }
+            what = "a string behind `,`";
         }
-        self.tokens.mark(b';')
+        self.tokens.mark(b';')?;
+        Ok(used)
     }
 
     /// What a name at module scope stands for.

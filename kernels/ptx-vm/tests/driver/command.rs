@@ -59,6 +59,19 @@ fn counts_come_as_json_too() {
 }
 
 #[test]
+fn lines_of_inlined_functions_come_with_those_of_their_callers() {
+    let text = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/lines.ptx");
+    let arguments = ["--arg", "f32[1]=unset", "--arg", "f32[900]=iota", "--arg", "u32:900"];
+    let words = [&[text, "--kernel", "mean", "--block", "32"], &arguments[..]].concat();
+    let output = run(&words);
+    assert!(said(&output.stdout).contains("  (lines.cu:4, inlined at lines.cu:10)\n"));
+    let output = run(&[&words[..], &["--json"]].concat());
+    let place = "\"source\":\"lines.cu\",\"source_line\":4,\
+                 \"inlined_at\":\"lines.cu\",\"inlined_at_line\":10,";
+    assert!(said(&output.stdout).contains(place), "{}", said(&output.stdout));
+}
+
+#[test]
 fn a_broken_rule_is_exit_code_1() {
     let output = run_kernel("add_one", &["--block", "33", "--arg", "u32[32]=zeros"]);
     assert_eq!(code(&output), Some(1));

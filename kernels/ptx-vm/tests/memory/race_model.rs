@@ -50,6 +50,8 @@ struct Act {
     warp: u32,
     mask: u32,
     write: bool,
+    /// All lanes store the same.
+    alike: bool,
     width: u64,
     addresses: [u64; LANES],
 }
@@ -72,12 +74,18 @@ impl Act {
         let mask = [!0, 1 << random.below(32), 0xff << (8 * random.below(4)), random.next() as u32];
         let mask = mask[random.below(4) as usize].max(1);
         let (warp, write) = (random.below(u64::from(WARPS)) as u32, random.below(4) == 0);
-        Self { warp, mask, write, width, addresses }
+        let alike = random.below(2) == 0;
+        Self { warp, mask, write, alike, width, addresses }
     }
 
     /// The first lane that races, by the model.
     fn by_model(&self, model: &mut Model) -> Option<u32> {
-        let lanes = (0..32).filter(|lane| self.mask >> lane & 1 == 1);
+        let lanes = (0..32u32).filter(|lane| self.mask >> lane & 1 == 1);
+        let repeats = |lane: u32| {
+            let mut before = lanes.clone().take_while(|&other| other < lane);
+            before.any(|other| self.addresses[other as usize] == self.addresses[lane as usize])
+        };
+        let lanes = lanes.clone().filter(|&lane| !(self.write && self.alike && repeats(lane)));
         let mut races = lanes.filter(|&lane| {
             let thread = (32 * self.warp + lane) as usize;
             model.touch(thread, self.write, self.addresses[lane as usize], self.width)
@@ -96,15 +104,17 @@ impl Act {
         }
     }
 
-    fn run<T: Element, const N: usize>(
+    fn run<T: Element + From<u8>, const N: usize>(
         &self,
         shared: &mut Shared,
         order: &mut Order,
     ) -> Option<u32> {
         let access = Access::new(self.mask, 32 * self.warp, 0);
         let mut access = Access { order: Some(order), ..access };
+        let value = |lane| T::from(if self.alike { 0 } else { lane as u8 });
+        let values = [std::array::from_fn(value); N];
         let done = match self.write {
-            true => shared.store(&mut access, &self.addresses, &[[T::default(); LANES]; N]),
+            true => shared.store(&mut access, &self.addresses, &values),
             false => shared.load::<T, N>(&mut access, &self.addresses).map(drop),
         };
         let violation = done.err()?;

@@ -30,7 +30,7 @@ impl Block {
 
     fn write(&mut self, warp: u32, mask: u32, addresses: [u64; LANES]) -> Checked<()> {
         let (mut access, shared) = self.access(warp, mask);
-        shared.store(&mut access, &addresses, &[[1u32; LANES]])
+        shared.store(&mut access, &addresses, &[std::array::from_fn(|lane| lane as u32)])
     }
 
     fn add(&mut self, warp: u32, mask: u32, addresses: [u64; LANES]) -> Checked<()> {
@@ -169,6 +169,24 @@ fn lanes_of_one_instruction_at_one_word() {
     block.write(0, 0b100, [16; LANES]).unwrap();
     block.read(1, !0, [20; LANES]).unwrap();
     block.add(2, !0, [24; LANES]).unwrap();
+}
+
+#[test]
+fn lanes_of_one_instruction_may_store_the_same_at_one_word() {
+    let mut block = Block::new();
+    let (mut access, shared) = block.access(0, !0);
+    // Eight lanes to a pair of words, as the tiles of cooperative groups do.
+    let places = std::array::from_fn(|lane| 8 * (lane as u64 / 8));
+    let values: [u32; LANES] = std::array::from_fn(|lane| 5 + lane as u32 / 8);
+    shared.store(&mut access, &places, &[values, values]).unwrap();
+    // The next instruction is another matter, and so is a pair with one half that differs.
+    access.mask = !1;
+    broken(shared.store(&mut access, &places, &[values]), Rule::Race, 1, 0);
+    let mut differs = values;
+    differs[19] = 0;
+    let (mut access, shared) = block.access(1, !0);
+    let places = places.map(|place| place + 64);
+    broken(shared.store(&mut access, &places, &[values, differs]), Rule::Race, 19, 80);
 }
 
 #[test]

@@ -57,11 +57,57 @@ fn calls_of_what_is_no_function() {
     assert_call_refused("call g;", "`g` is no function declared before this call");
     assert_call_refused("call p;", "`p` is no function declared before this call");
     assert_call_refused("call (%r1), 5, (%r2);", "expected the name of a function, found `5`");
-    let indirect = "`indirect call` is not supported: call functions by their names";
-    assert_call_refused("call (%r1), %rd1, (%r2), proto;", indirect);
-    assert_call_refused("call %rd1;", indirect);
-    assert_call_refused("proto: .callprototype (.param .b32 _) _ (.param .b32 _);", indirect);
-    assert_call_refused("targets: .calltargets f;", indirect);
+}
+
+#[test]
+fn calls_by_address() {
+    let text = text(
+        "one: .callprototype (.param .b32 _) _ (.param .align 8 .b8 _[16], .param .b64 _) .noreturn;
+        two: .callprototype _ (); call (%r1), %rd1, (%r2, %r2), one; call %rd1, two; call %rd1, (), two;",
+    );
+    let module = accepted(&text);
+    let body = module.functions[1].body.as_ref().expect("a body");
+    let sizes = |list: &[ptx_vm::syntax::Variable<'_>]| {
+        list.iter().map(ptx_vm::syntax::Variable::bytes).collect::<Vec<_>>()
+    };
+    let found: Vec<_> =
+        body.prototypes.iter().map(|p| (sizes(&p.returns), sizes(&p.parameters))).collect();
+    assert_eq!(found, [(vec![4], vec![16, 8]), (vec![], vec![])]);
+    let [rd1, r1, r2] = [1, 0, 2].map(|id| Operand::Register(RegisterId(id)));
+    let operands: Vec<_> = body.instructions.iter().map(|each| &each.operands[..]).collect();
+    let list = Operand::List;
+    let [one, two] = [0, 1].map(Operand::Prototype);
+    assert_eq!(operands[0], [list(vec![r1]), rd1.clone(), list(vec![r2.clone(), r2]), one]);
+    assert_eq!(operands[1], [rd1.clone(), two.clone()]);
+    assert_eq!(operands[2], [rd1, list(vec![]), two]);
+}
+
+#[test]
+fn calls_by_address_out_of_shape() {
+    assert_call_refused(
+        "call (%r1), %rd1, (%r2), p;",
+        "`p` is no `.callprototype` declared before",
+    );
+    let missing = "expected `,` and the name of a `.callprototype`, found `;`";
+    assert_call_refused("call %rd1;", missing);
+    assert_call_refused("call %rd1, (%r2);", missing);
+    assert_call_refused("p: .callprototype _ (); p: .callprototype _ ();", "`p` is declared twice");
+    assert_call_refused(
+        "p: .callprototype _ (.reg .b32 _);",
+        "expected a .param parameter of a prototype, found `.reg`",
+    );
+    assert_call_refused(
+        "p: .callprototype _ () .local;",
+        "expected `;` or a directive of a prototype, found `.local`",
+    );
+    assert_call_refused(
+        ".callprototype _ ();",
+        "expected a name and `:` before `.callprototype`, found `.callprototype`",
+    );
+    assert_call_refused(
+        "targets: .calltargets f;",
+        "`.calltargets` is not supported: name a .callprototype",
+    );
 }
 
 #[test]

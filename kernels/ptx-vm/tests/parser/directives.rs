@@ -53,16 +53,23 @@ fn files() {
 #[test]
 fn lines_hold_until_the_next_one_and_the_end_of_the_function() {
     let text = kernel(
-        "a; .loc 1 5 3\n b; { .loc 2 7 1, function_name $L__info_string0+12, inlined_at 1 6 2\n c; } d; ",
+        "a; .loc 1 5 3\n b; { .loc 2 7 1, function_name $L__info_string0+12, inlined_at 1 6 2\n c; } d; \
+         .loc 3 9 4, inlined_at 2 7 1\n e; .loc 3 9 4, inlined_at 2 7 2\n f; .loc 2 7 1\n g; \
+         .loc 3 9 4, inlined_at 2 7 1\n h;",
     ) + ".func f { e; }";
     let module = accepted(&text);
     let sources: Vec<_> = module
         .functions
         .iter()
         .flat_map(|f| f.body.as_ref().expect("a body").instructions.iter())
-        .map(|each| each.source)
+        .map(|each| each.source.map(|source| (source.at, source.inlined_at)))
         .collect();
-    assert_eq!(sources, [None, Some((1, 5)), Some((2, 7)), Some((2, 7)), None]);
+    let called = Some(((2, 7), Some((1, 6))));
+    // `e` was inlined into what was inlined at 1 6; `f` into another place, `h` into a function of its own.
+    let [e, f, h] = [(1, 6), (2, 7), (2, 7)].map(|place| Some(((3, 9), Some(place))));
+    let expected =
+        [None, Some(((1, 5), None)), called, called, e, f, Some(((2, 7), None)), h, None];
+    assert_eq!(sources, expected);
 }
 
 #[test]
@@ -108,11 +115,30 @@ fn pragmas_are_of_no_account() {
 }
 
 #[test]
+fn a_pragma_tells_which_bytes_of_the_next_load_are_used() {
+    let text = kernel(
+        "a; .pragma \"nounroll\", \"used_bytes_mask 4095\"; L: b; c; .pragma \"used_bytes_mask 0xf0\"; d;",
+    );
+    let module = accepted(&text);
+    let body = module.functions[0].body.as_ref().expect("a body");
+    let used: Vec<_> = body.instructions.iter().map(|each| each.used_bytes).collect();
+    assert_eq!(used, [None, Some(4095), None, Some(0xf0)]);
+    for wrong in ["", " x", " -1", " 4294967296"] {
+        assert_statement_refused(
+            &format!(".pragma \"used_bytes_mask{wrong}\";"),
+            &format!(
+                "expected a number behind used_bytes_mask, found `\"used_bytes_mask{wrong}\"`"
+            ),
+        );
+    }
+}
+
+#[test]
 fn what_is_refused_by_name() {
     let name = "is not supported: call the function by its own name";
     assert_directive_refused(".alias a, b;", &format!("`.alias` {name}"));
-    let indirect = "`indirect call` is not supported: call functions by their names";
-    assert_statement_refused("list: .calltargets f, g;", indirect);
+    let targets = "`.calltargets` is not supported: name a .callprototype";
+    assert_statement_refused(".calltargets f, g;", targets);
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use std::fmt::Write;
 
 use ptx_vm::syntax::{
-    Base, Body, Function, Immediate, Initial, Instruction, Module, Operand, Space, Symbol, Type,
-    Variable,
+    Base, Body, Function, Immediate, Initial, Instruction, Module, Operand, Source, Space, Symbol,
+    Type, Variable,
 };
 
 pub fn print(module: &Module<'_>) -> String {
@@ -81,6 +81,14 @@ fn block(module: &Module<'_>, body: &Body<'_>) -> String {
             targets.iter().map(|id| format!("L{}", body.labels[id.0 as usize])).collect();
         let _ = writeln!(text, "T{index}: .branchtargets {};", labels.join(", "));
     }
+    for (index, prototype) in body.prototypes.iter().enumerate() {
+        let list = |list: &[Variable<'_>]| {
+            let each = list.iter().map(|it| self::variable(module, it, "_"));
+            each.collect::<Vec<_>>().join(", ")
+        };
+        let (returns, parameters) = (list(&prototype.returns), list(&prototype.parameters));
+        let _ = writeln!(text, "C{index}: .callprototype ({returns}) _ ({parameters});");
+    }
     let places: HashSet<usize> = body.labels.iter().copied().collect();
     for at in 0..=body.instructions.len() {
         if places.contains(&at) {
@@ -95,8 +103,12 @@ fn block(module: &Module<'_>, body: &Body<'_>) -> String {
 
 fn instruction(module: &Module<'_>, body: &Body<'_>, instruction: &Instruction<'_>) -> String {
     let mut text = String::new();
-    if let Some((file, line)) = instruction.source {
+    // Where an inlined function was called is for reports only.
+    if let Some(Source { at: (file, line), .. }) = instruction.source {
         let _ = writeln!(text, ".loc {file} {line} 0");
+    }
+    if let Some(mask) = instruction.used_bytes {
+        let _ = writeln!(text, ".pragma \"used_bytes_mask {mask}\";");
     }
     if let Some(guard) = instruction.guard {
         let _ = write!(text, "@{}r{} ", if guard.negated { "!" } else { "" }, guard.register.0);
@@ -137,6 +149,7 @@ fn operand(module: &Module<'_>, body: &Body<'_>, operand: &Operand<'_>) -> Strin
         }
         Operand::Label(id) => format!("L{}", body.labels[id.0 as usize]),
         Operand::Targets(index) => format!("T{index}"),
+        Operand::Prototype(index) => format!("C{index}"),
         Operand::Sink => "_".to_owned(),
     }
 }
@@ -188,6 +201,10 @@ fn variable(module: &Module<'_>, variable: &Variable<'_>, name: &str) -> String 
 fn initial(module: &Module<'_>, initial: &Initial) -> String {
     let address = |it: Symbol, offset: i64, generic: bool| {
         let name = symbol(module, it);
+        if offset == 0 && matches!(it, Symbol::Function(_)) {
+            // ptxas takes the name of a function with nothing behind it.
+            return name;
+        }
         if generic { format!("generic({name})+{offset}") } else { format!("{name}+{offset}") }
     };
     match *initial {

@@ -1,13 +1,13 @@
 //! Whole texts of nvcc: what was parsed, printed and assembled by NVIDIA's ptxas gave the machine code of the original.
 
-use ptx_vm::syntax::{Operand, Space, Symbol, Type};
+use ptx_vm::syntax::{Operand, Source, Space, Symbol, Type};
 
 use crate::printer::print;
 use crate::support::{accepted, fixtures};
 
 /// FNV-1a of the printed text of each fixture. `fixtures/compare.py` has seen that ptxas makes the same machine code
 /// of those texts and of the fixtures; a fingerprint that changes wants that check again.
-const PRINTED: [(&str, u64); 11] = [
+const PRINTED: [(&str, u64); 12] = [
     ("asynchronous", 0xad5a_7ea0_be55_c07d),
     ("atomics", 0xc16b_95da_9a0c_f9ce),
     ("calls", 0x47c5_fd2b_2c16_90b8),
@@ -16,6 +16,7 @@ const PRINTED: [(&str, u64); 11] = [
     ("hopper", 0xbf5a_38fa_772b_ce82),
     ("lines", 0x9406_70ac_5e8b_bdab),
     ("lines_debug", 0x3863_8a48_6a17_1a18),
+    ("pointers", 0x8e7b_04e7_395e_58ed),
     ("precision", 0xbf20_3b98_7896_aabd),
     ("print_assert", 0xbc05_4127_5d09_d612),
     ("shared", 0xa622_f0d0_a859_d337),
@@ -68,9 +69,10 @@ fn lines_of_text_and_source_are_kept() {
     }
     // `p.sum + x` was inlined: its line is that of the structure's function, not of the loop.
     let add = body.instructions.iter().find(|each| each.parts == ["add", "f32"]);
-    assert_eq!(add.and_then(|each| each.source), Some((1, 4)));
+    let source = |at, inlined_at| Some(Source { at, inlined_at });
+    assert_eq!(add.and_then(|each| each.source), source((1, 4), Some((1, 10))));
     let load = body.instructions.iter().find(|each| each.parts == ["ld", "global", "f32"]);
-    assert_eq!(load.and_then(|each| each.source), Some((1, 10)));
+    assert_eq!(load.and_then(|each| each.source), source((1, 10), None));
 }
 
 #[test]

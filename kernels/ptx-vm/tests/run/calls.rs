@@ -124,22 +124,27 @@ fn functions_that_call_functions_under_guards() {
 }
 
 #[test]
+fn textures_are_refused() {
+    for text in [
+        "tex.1d.v4.f32.s32 {%f1, %f2, %f3, %f4}, [%rd6, {%r1}];",
+        "suld.b.1d.b32.trap %r5, [%rd6, {%r1}];",
+        "txq.width.b32 %r5, [%rd6];",
+    ] {
+        let error = refused(&kernel(text));
+        assert_eq!(error.message, "textures and surfaces are no part of this machine");
+        assert_eq!(error.text, text);
+    }
+}
+
+#[test]
 fn calls_that_are_refused() {
     let refused = |module: &str, statements: &str| {
         refused(&format!("{module}\n{}", kernel(statements))).message
     };
-    let mutual = ".func g(); .func f() { call g; } .func g() { call f; }";
-    assert_eq!(refused(mutual, "call f;"), "f calls itself: recursion is not supported");
-    assert_eq!(
-        refused("", "mov.u64 %rd6, k; call %rd6;"),
-        "`indirect call` is not supported: call functions by their names"
-    );
-    let address = "the address of a function: indirect calls are not supported";
-    assert_eq!(refused(".func f() { ret; }", "mov.u64 %rd6, f;"), address);
     assert_eq!(refused(".entry e() { ret; }", "call e;"), "e is a kernel: those are launched");
-    let unknown = "malloc has no body in this module; of the runtime's functions vprintf and __assertfail are known";
-    let malloc = ".extern .func (.param .b64 r) malloc(.param .b64 n);";
-    assert_eq!(refused(malloc, ".param .b64 p, n; call (p), malloc, (n);"), unknown);
+    let unknown = "realloc has no body in this module; of the runtime's functions vprintf, __assertfail, malloc and free are known";
+    let realloc = ".extern .func (.param .b64 r) realloc(.param .b64 n);";
+    assert_eq!(refused(realloc, ".param .b64 p, n; call (p), realloc, (n);"), unknown);
     let wide = ".func f(.param .b64 x) { ret; }";
     assert_eq!(refused(wide, ".param .b32 p; call f, (p);"), "4 bytes for x, which has 8");
     assert_eq!(refused(wide, "call f;"), "f takes 1 arguments and gives 0 results");

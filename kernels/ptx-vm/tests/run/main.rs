@@ -16,6 +16,8 @@ mod divergence;
 mod exchange;
 /// Every form of loads, stores and atomic operations.
 mod forms;
+/// `malloc` and `free`.
+mod heap;
 /// Launches beyond limits, kernels without end, traps.
 mod limits;
 /// Addresses that are wrong: bounds, alignment, freed, unwritten, read-only memory.
@@ -28,7 +30,11 @@ mod policies;
 mod races;
 /// Special registers.
 mod registers;
+/// Function pointers and recursion.
+mod routines;
 /// State spaces, vectors, generic addresses.
 mod spaces;
+/// Loads wider than what is used of them.
+mod used_bytes;
 /// Barriers, exchanges and flags that some never reach.
 mod waiting;

@@ -1,6 +1,7 @@
 //! Addresses that are wrong, each beside the nearest right one.
 
 use ptx_vm::error::{Fault, Rule};
+use ptx_vm::syntax::Source;
 
 use crate::bench::{Bench, kernel};
 
@@ -285,6 +286,16 @@ fn a_fault_reads_as_a_report() {
     );
 }
 
+#[test]
+fn a_fault_in_an_inlined_function_names_the_callers_line_too() {
+    let place = ".loc 2 7 1, function_name $L__info_string0, inlined_at 1 6 2\n";
+    let text = kernel(&format!("{place} st.global.u32 [%rd4], %r1;"));
+    let bench = Bench::new(&format!("{text}\n.file 1 \"a.cu\"\n.file 2 \"b.cuh\"\n"));
+    let fault = bench.fault(1, 1, &[0, 0]);
+    let end = "\n  source b.cuh:7, inlined at a.cu:6";
+    assert!(fault.to_string().ends_with(end), "{fault}");
+}
+
 /// With `-lineinfo` a fault names the line of the source.
 #[test]
 fn source_lines() {
@@ -305,10 +316,11 @@ fn source_lines() {
     assert_eq!(fault.thread.map(|t| t.thread), Some([10, 0, 0]));
     assert_eq!(fault.text, "ld.global.f32 \t%f12, [%rd14];");
     assert!(fault.to_string().ends_with("\n  source lines.cu:10"), "{fault}");
-    // Inlined code counts to the function it was written in.
+    assert_eq!(fault.inlined_at, None);
+    // Inlined code counts to the function it was written in, and names the line it was inlined at.
     let add = |line: &str| bench.text.lines().position(|l| l.trim() == line);
     let origins = &bench.program.kernels["mean"].origins;
     let at = add("add.f32 \t%f14, %f27, %f13;").expect("an addition") as u32 + 1;
     let origin = origins.iter().find(|origin| origin.line == at).expect("decoded");
-    assert_eq!(origin.source, Some((1, 4)));
+    assert_eq!(origin.source, Some(Source { at: (1, 4), inlined_at: Some((1, 10)) }));
 }

@@ -184,6 +184,46 @@ fn a_mean_of_nvcc_with_debug_information() {
     }
 }
 
+#[test]
+fn function_pointers_virtual_functions_and_recursion() {
+    let which: Vec<i32> = (0..40).map(|i| i * 5 % 3).collect();
+    let fibonacci = [0, 1, 1, 2, 3, 5, 8, 13, 21, 34, 55];
+    in_every_order("pointers.ptx", |bench| {
+        let (out, from) = (bench.unset(40), bench.bytes(&array(which.clone())));
+        run(bench, "pointers", plain(1, 40), &[&out, &from]);
+        let expected = (0..40).map(|i| {
+            let value = [i + 7, i * 7, i.max(7)][which[i as usize] as usize];
+            let area = if i % 3 == 0 { 2 * i } else { i * i };
+            (value * 1_000_000 + area * 1000 + fibonacci[i as usize % 11]) as u32
+        });
+        assert_eq!(bench.read(out, 40), expected.collect::<Vec<_>>());
+    });
+}
+
+#[test]
+fn each_thread_sorts_by_itself() {
+    const N: usize = 30;
+    let values: Vec<i32> = (0..40 * N as i32).map(|i| i * 7919 % 1009 - 500).collect();
+    in_every_order("pointers.ptx", |bench| {
+        let a = bench.bytes(&array(values.clone()));
+        run(bench, "sorts", plain(1, 40), &[&a, &(N as i32)]);
+        let mut expected = values.clone();
+        expected.chunks_mut(N).for_each(<[i32]>::sort_unstable);
+        assert_eq!(bench.read_bytes(a, 4 * values.len()), array(expected));
+    });
+}
+
+#[test]
+fn a_vector_with_an_element_nobody_wrote_or_uses() {
+    in_every_order("pointers.ptx", |bench| {
+        let out = bench.unset(32);
+        run(bench, "points", plain(1, 32), &[&out]);
+        let sum = |i: u32| i as f32 + 2.0 * (i + 100) as f32 + 4.0 * (i + 200) as f32;
+        let expected = (0..32).map(|i| sum(31 - i).to_bits());
+        assert_eq!(bench.read(out, 32), expected.collect::<Vec<_>>());
+    });
+}
+
 /// `atomics.cu` adds to a shared variable that nobody wrote.
 #[test]
 fn a_mistake_in_a_kernel_of_nvcc() {

@@ -1,5 +1,8 @@
 //! `mma.sync`: every shape against sums computed from the manual's layouts, bit for bit where sums are exact.
 
+/// Types of 8, 4 and 1 bits.
+mod narrow;
+
 use crate::bench::{Bench, refused};
 use ptx_vm::error::Rule;
 use ptx_vm::random::Random;
@@ -9,6 +12,8 @@ use ptx_vm::shapes::Host;
 /// group and its place in it.
 struct Shape {
     name: &'static str,
+    /// Rows of A: 16 or 8.
+    rows: usize,
     depth: usize,
     /// Elements in a register.
     packed: usize,
@@ -19,6 +24,7 @@ struct Shape {
 const SHAPES: [Shape; 6] = [
     Shape {
         name: "m16n8k16 16-bit",
+        rows: 16,
         depth: 16,
         packed: 2,
         left: |i, g, t| {
@@ -29,6 +35,7 @@ const SHAPES: [Shape; 6] = [
     },
     Shape {
         name: "m16n8k8 16-bit",
+        rows: 16,
         depth: 8,
         packed: 2,
         left: |i, g, t| (if i < 2 { g } else { g + 8 }, t * 2 + (i & 1)),
@@ -36,6 +43,7 @@ const SHAPES: [Shape; 6] = [
     },
     Shape {
         name: "m16n8k4 tf32",
+        rows: 16,
         depth: 4,
         packed: 1,
         left: |i, g, t| (if i == 0 { g } else { g + 8 }, t),
@@ -43,6 +51,7 @@ const SHAPES: [Shape; 6] = [
     },
     Shape {
         name: "m16n8k8 tf32",
+        rows: 16,
         depth: 8,
         packed: 1,
         left: |i, g, t| (if i % 2 == 0 { g } else { g + 8 }, if i < 2 { t } else { t + 4 }),
@@ -50,6 +59,7 @@ const SHAPES: [Shape; 6] = [
     },
     Shape {
         name: "m16n8k16 8-bit",
+        rows: 16,
         depth: 16,
         packed: 4,
         left: |i, g, t| (if i < 4 { g } else { g + 8 }, t * 4 + (i & 3)),
@@ -57,6 +67,7 @@ const SHAPES: [Shape; 6] = [
     },
     Shape {
         name: "m16n8k32 8-bit",
+        rows: 16,
         depth: 32,
         packed: 4,
         left: |i, g, t| {
@@ -113,8 +124,9 @@ fn product(
     sum_packed: usize,
     [a, b, c]: [&dyn Fn(usize, usize) -> u32; 3],
 ) -> Vec<u32> {
-    let (left, right) = (shape.depth * 16 / 32 / shape.packed, shape.depth * 8 / 32 / shape.packed);
-    let sums = 4 / sum_packed;
+    let registers = |rows: usize| shape.depth * rows / 32 / shape.packed;
+    let (left, right) = (registers(shape.rows), registers(8));
+    let sums = shape.rows / 4 / sum_packed;
     let text = text(instruction, left, right, sums);
     let mut input = lay(left, shape.packed, shape.left, a);
     input.extend(lay(right, shape.packed, shape.right, b));
@@ -124,7 +136,7 @@ fn product(
         let out = bench.unset(32 * sums);
         let profile = bench.passes(32, [bench.words(&input), bench.words(&accumulators), out]);
         let operations = profile.tensor_operations.iter().sum::<u64>();
-        assert_eq!(operations, 2 * 16 * 8 * shape.depth as u64, "{}", shape.name);
+        assert_eq!(operations, (2 * shape.rows * 8 * shape.depth) as u64, "{}", shape.name);
         bench.read(out, 32 * sums)
     });
     assert_eq!(found, portable, "{}", shape.name);
@@ -142,7 +154,7 @@ fn dot(shape: &Shape, row: usize, column: usize) -> i32 {
 
 /// Compares all of D with `expected` bits at a row and column.
 fn compare(shape: &Shape, words: &[u32], packed: usize, expected: impl Fn(usize, usize) -> u32) {
-    let expected = lay(4 / packed, packed, accumulator, expected);
+    let expected = lay(shape.rows / 4 / packed, packed, accumulator, expected);
     assert_eq!(words, expected, "{}", shape.name);
 }
 
@@ -196,37 +208,6 @@ fn half_sums_are_pairs() {
         compare(shape, &found, 2, |row, column| {
             f16((dot(shape, row, column) + integer(9)(row, column)) as f32)
         });
-    }
-}
-
-#[test]
-fn bytes_are_signed_or_not() {
-    for (index, name) in [(4, "m16n8k16"), (5, "m16n8k32")] {
-        let shape = &SHAPES[index];
-        for (left, right) in [("s8", "s8"), ("s8", "u8"), ("u8", "s8"), ("u8", "u8")] {
-            let value = |kind: &str, x: i32| {
-                if kind == "s8" { i32::from(x as i8) } else { i32::from(x as u8) }
-            };
-            let byte = |row: usize, column: usize| (row * 37 + column * 91 + 11) as i32 & 255;
-            let bits = |row: usize, column: usize| byte(row, column) as u32;
-            let c = |row: usize, column: usize| (row * 100_000 + column) as u32;
-            let text = format!("mma.sync.aligned.{name}.row.col.s32.{left}.{right}.s32");
-            let found = product(&text, shape, 1, [&bits, &bits, &c]);
-            compare(shape, &found, 1, |row, column| {
-                let products = (0..shape.depth)
-                    .map(|k| value(left, byte(row, k)) * value(right, byte(k, column)));
-                c(row, column).wrapping_add(products.sum::<i32>() as u32)
-            });
-            // Held at both ends of the range.
-            let c = |row: usize, _: usize| [i32::MAX - 9, i32::MIN + 9, 5][row % 3] as u32;
-            let text = format!("mma.sync.aligned.{name}.row.col.satfinite.s32.{left}.{right}.s32");
-            let found = product(&text, shape, 1, [&bits, &bits, &c]);
-            compare(shape, &found, 1, |row, column| {
-                let products = (0..shape.depth)
-                    .map(|k| value(left, byte(row, k)) * value(right, byte(k, column)));
-                (c(row, column) as i32).saturating_add(products.sum::<i32>()) as u32
-            });
-        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! `wgmma`: layouts of operands and sums, signs, and what has to be waited for.
 
+/// Types of 8 bits and of one.
+mod narrow;
+
 use crate::bench::{Bench, random, refused};
 use ptx_vm::error::Rule;
 use ptx_vm::random::Random;
@@ -439,7 +442,7 @@ fn settings_are_checked_and_do_nothing() {
         "wgmma.mma_async.sync.aligned.m64n12k16.f32.bf16.bf16 {%f0, %f1, %f2, %f3, %f4, %f5}, %rd20, %rd21, %p2, 1, 1, 0, 0;",
         "wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {%f0, %f1, %f2, %f3}, %rd20, %rd21, %p2, 1, 2, 0, 0;",
         "wgmma.mma_async.sync.aligned.m64n8k16.f32.bf16.bf16 {%f0, %f1, %f2, %f3}, %rd20, %rd21, %p2, 1, 1, 0;",
-        "wgmma.mma_async.sync.aligned.m64n8k32.s32.s8.s8 {%r0, %r1, %r2, %r3}, %rd20, %rd21, %p2;",
+        "wgmma.mma_async.sync.aligned.m64n8k32.s32.s8.s4 {%r0, %r1, %r2, %r3}, %rd20, %rd21, %p2;",
         "wgmma.fence.aligned;",
     ] {
         let error = refused(text);

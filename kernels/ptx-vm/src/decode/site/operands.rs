@@ -2,8 +2,9 @@
 
 use super::Site;
 use super::special::special;
-use crate::decode::{Decoder, constant_bits};
+use crate::decode::{Binding, Decoder, constant_bits};
 use crate::error::LoadResult;
+use crate::family::routine;
 use crate::program::Special;
 use crate::registers::Slot;
 use crate::syntax::{self, Operand, Type};
@@ -117,6 +118,12 @@ impl Site<'_, '_, '_> {
             Operand::Symbol { symbol, offset } => {
                 let (_, address) = self.symbol_place(*symbol)?;
                 let address = address.wrapping_add_signed(*offset);
+                if let Some(Binding::Stack(_)) = self.frame.binding(*symbol) {
+                    let wide = kind.bytes() == 8;
+                    let to = self.decoder.new_rows(if wide { 2 } else { 1 });
+                    routine::frame_address(self, address as i64, to, wide)?;
+                    return Ok(to);
+                }
                 Ok(self.constant(address, kind.bytes() == 8))
             }
             other => Err(self.error(format!("expected a {kind:?}, found {other:?}"))),

@@ -3,6 +3,7 @@
 use super::Site;
 use crate::decode::frame::Binding;
 use crate::error::LoadResult;
+use crate::memory::window;
 use crate::registers::Slot;
 use crate::syntax::{Base, Operand, Space, Symbol};
 
@@ -48,6 +49,11 @@ impl Site<'_, '_, '_> {
                 _ => Err(self.error("an address register has 32 or 64 bits")),
             },
             Base::Symbol(symbol) => {
+                if let Some(Binding::Stack(at)) = self.frame.binding(symbol) {
+                    let (base, space) = (self.decoder.frame, Some(Space::Local));
+                    let offset = offset.wrapping_add(i64::from(at));
+                    return Ok(Place { base: Some((base, false)), offset, space });
+                }
                 let (space, address) = self.symbol_place(symbol)?;
                 let offset = (address as i64).wrapping_add(offset);
                 Ok(Place { base: None, offset, space: Some(space) })
@@ -55,23 +61,29 @@ impl Site<'_, '_, '_> {
         }
     }
 
-    /// Space of a name and its address in that space.
+    /// Space of a name and its address in that space; in a frame, from its beginning.
     ///
     /// # Errors
-    /// A function's address; a shared variable too large.
+    /// A shared variable too large, or one without memory.
     pub fn symbol_place(&mut self, symbol: Symbol) -> LoadResult<(Space, u64)> {
         if let Some(binding) = self.frame.binding(symbol) {
             return Ok(match binding {
                 Binding::Parameter(offset) => (Space::Parameter, u64::from(offset)),
-                Binding::Local(offset) => (Space::Local, u64::from(offset)),
+                Binding::Local(offset) | Binding::Stack(offset) => {
+                    (Space::Local, u64::from(offset))
+                }
                 Binding::Shared(offset) => (Space::Shared, u64::from(offset)),
                 Binding::DynamicShared => {
                     (Space::Shared, u64::from(self.decoder.shared.dynamic_at()))
                 }
             });
         }
-        let Symbol::Module(index) = symbol else {
-            return Err(self.error("the address of a function: indirect calls are not supported"));
+        let index = match symbol {
+            Symbol::Module(index) => index,
+            Symbol::Function(index) => {
+                return Ok((Space::Global, window::address_of_function(index)));
+            }
+            _ => return Err(self.error("unknown variable")),
         };
         let variable = self.decoder.module.variables.get(index as usize);
         let variable = variable.ok_or_else(|| self.error("unknown variable"))?;

@@ -11,6 +11,7 @@ use crate::registers::LANES;
 /// Numbers that are multiplied and summed: f32 (exact products, one rounding an addition) and i32.
 pub trait Number: Copy + Default + 'static {
     fn multiply_add(a: Self, b: Self, sum: Self) -> Self;
+    fn negated(self) -> Self;
     fn of(bits: u32) -> Self;
     fn bits(self) -> u32;
 }
@@ -19,6 +20,10 @@ impl Number for f32 {
     #[inline(always)]
     fn multiply_add(a: Self, b: Self, sum: Self) -> Self {
         a.mul_add(b, sum)
+    }
+    #[inline(always)]
+    fn negated(self) -> Self {
+        -self
     }
     #[inline(always)]
     fn of(bits: u32) -> Self {
@@ -34,6 +39,10 @@ impl Number for i32 {
     #[inline(always)]
     fn multiply_add(a: Self, b: Self, sum: Self) -> Self {
         sum.wrapping_add(a.wrapping_mul(b))
+    }
+    #[inline(always)]
+    fn negated(self) -> Self {
+        self.wrapping_neg()
     }
     #[inline(always)]
     fn of(bits: u32) -> Self {
@@ -76,8 +85,30 @@ format! {
     /// The 13 lowest bits do not count.
     Tf32: f32, 1, |word: u32, _| f32::from_bits(word & 0xffff_e000)
 }
+format! {
+    /// The upper half of an f16.
+    E5m2: f32, 4, |word: u32, i: usize| from_f16(((word >> (8 * i)) as u8 as u16) << 8)
+}
+format! { E4m3: f32, 4, |word: u32, i: usize| from_e4m3((word >> (8 * i)) as u8) }
 format! { Signed: i32, 4, |word: u32, i: usize| i32::from((word >> (8 * i)) as i8) }
 format! { Unsigned: i32, 4, |word: u32, i: usize| i32::from((word >> (8 * i)) as u8) }
+format! { SignedNibble: i32, 8, |word: u32, i: usize| (word << (28 - 4 * i)) as i32 >> 28 }
+format! { Nibble: i32, 8, |word: u32, i: usize| (word >> (4 * i) & 15) as i32 }
+format! { Bit: i32, 32, |word: u32, i: usize| (word >> i & 1) as i32 }
+format! {
+    /// A bit as 1 (clear) or -1 (set).
+    Spin: i32, 32, |word: u32, i: usize| 1 - 2 * (word >> i & 1) as i32
+}
+
+/// Four bits of exponent: with its bits moved where those of an f16 lie, a 256th of the number.
+#[inline(always)]
+fn from_e4m3(bits: u8) -> f32 {
+    let magnitude = match bits & 0x7f {
+        0x7f => f32::NAN,
+        bits => from_f16(u16::from(bits) << 7) * 256.0,
+    };
+    if bits & 0x80 == 0 { magnitude } else { -magnitude }
+}
 
 /// Sixteen rows of A: registers `2 b` and `2 b + 1` make columns `4 e b ..`.
 #[inline(always)]

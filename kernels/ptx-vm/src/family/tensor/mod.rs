@@ -20,6 +20,7 @@ mod mbarrier;
 mod mma;
 /// `mma.sync` of doubles.
 mod mma_double;
+mod mma_integer;
 /// Addresses of instructions that have several.
 pub mod pointer;
 /// Reductions of bulk copies.

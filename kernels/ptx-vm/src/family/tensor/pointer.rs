@@ -52,6 +52,11 @@ impl Pointer {
     fn of(site: &mut Site<'_, '_, '_>, place: Place, space: Space) -> LoadResult<Self> {
         let Place { base, offset, space: named } = place;
         let offset = match (space, named) {
+            (Space::Generic, Some(_)) if base.is_some() => {
+                return Err(site.error(
+                    "a generic access by name in a function that is no part of its caller",
+                ));
+            }
             (Space::Generic, Some(named)) => window::generic(named, offset as u64),
             (_, None) => offset as u64,
             (space, Some(named)) if space == named => offset as u64,

@@ -6,20 +6,22 @@
 //! Sums are made when the instruction starts. In the adversarial mode the registers hold NaN until `wait_group`, which
 //! also finds operands and registers that were touched too early.
 
-use super::aligned::{results, rows, sources, whole_warp};
+/// Operands out of memory and registers, multiplied.
+mod product;
+
+use super::aligned::{results, sources, whole_warp};
 use super::copy_async::constant;
-use super::descriptor::Descriptor;
-use super::fragments::{
-    Bf16, F16, Format, Tf32, half_registers, half_sums, left, multiply, registers, sums,
-};
+use super::fragments::{Bf16, Bit, E4m3, E5m2, F16, Signed, Tf32, Unsigned};
 use crate::asynchronous::{IN_FLIGHT, Piece, Product};
 use crate::decode::{Encoded, Modifiers, Site};
 use crate::error::{Checked, LoadResult, Rule, Violation};
 use crate::memory::Point;
 use crate::program::{Family, Instruction, Run};
-use crate::registers::{LANES, Slot};
+use crate::registers::LANES;
+use crate::shapes::Host;
 use crate::syntax::{Operand, Type};
 use crate::turn::{Flow, Turn};
+use product::{run_half, run_integer, run_single};
 
 /// Operands: descriptors of A and B, the predicate that keeps D.
 const LEFT: usize = 0;
@@ -32,6 +34,7 @@ const ACROSS_RIGHT: u32 = 4;
 const NEGATED_LEFT: u32 = 8;
 const NEGATED_RIGHT: u32 = 16;
 const NEGATED_KEEP: u32 = 32;
+const SATURATED: u32 = 64;
 /// Registers of A.
 const A: usize = 4;
 
@@ -61,25 +64,27 @@ pub fn decode(site: &mut Site<'_, '_, '_>) -> LoadResult<()> {
 }
 
 /// `wgmma.mma_async.sync.aligned.m64nNkK.d.a.b {d}, a, b-desc, scale-d, scale-a, scale-b{, trans-a}{, trans-b}`.
-fn multiply_add(site: &mut Site<'_, '_, '_>, modifiers: Modifiers<'_>) -> LoadResult<()> {
+fn multiply_add(site: &mut Site<'_, '_, '_>, mut modifiers: Modifiers<'_>) -> LoadResult<()> {
+    let saturated = modifiers.take("satfinite");
+    let counted = modifiers.take("and") && modifiers.take("popc");
     let rest = modifiers.rest().to_vec();
     let [shape, d, a, b] = rest[..] else {
         return Err(site.error("expected a shape and the types of D, A and B"));
     };
-    let columns = columns(shape, if a == "tf32" { "k8" } else { "k16" });
-    let host = site.host();
-    let run = match (d, a, b) {
-        ("f32", "bf16", "bf16") => run_single::<Bf16, 16>(host),
-        ("f32", "f16", "f16") => run_single::<F16, 16>(host),
-        ("f32", "tf32", "tf32") => run_single::<Tf32, 8>(host),
-        ("f16", "f16", "f16") => run_half::<F16, 16>(host),
+    let run = match pick(site.host(), [d, a, b], counted) {
+        Some(run) if !saturated || matches!(a, "s8" | "u8") => run,
         _ => return Err(site.error(format!("wgmma of {a} and {b} into {d} is not known"))),
     };
+    let depth = depth(a);
+    let columns = columns(shape, depth, d == "s32");
     let Some(columns) = columns else {
-        return Err(site.error(format!("shape {shape} of {a}; m64n8 to m64n256 in steps of 8")));
+        let steps = if d == "s32" { "8, above m64n32 of 16" } else { "8" };
+        return Err(
+            site.error(format!("shape {shape} of {a}; m64n8 to m64n256 in steps of {steps}"))
+        );
     };
-    let (kind, count) =
-        if d == "f32" { (Type::F32, columns / 2) } else { (Type::B32, columns / 4) };
+    let kind = if d == "f32" { Type::F32 } else { Type::B32 };
+    let count = if d == "f16" { columns / 4 } else { columns / 2 };
     let mut list = results(site, 0, count, kind)?;
     let in_registers = matches!(site.operand(1)?, Operand::Vector(_));
     let right = site.source(2, Type::B64)?;
@@ -91,30 +96,73 @@ fn multiply_add(site: &mut Site<'_, '_, '_>, modifiers: Modifiers<'_>) -> LoadRe
         false => site.source(1, Type::B64)?,
     };
     let (keep, negated) = site.predicate_source(3)?;
-    let detail = flags(site, in_registers, a != "tf32")? | if negated { NEGATED_KEEP } else { 0 };
-    let depth = if a == "tf32" { 8 } else { 16 };
-    let number = 2 * 16 * columns as i64 * depth;
+    let detail = flags(site, in_registers, d != "s32", matches!(a, "bf16" | "f16"))?
+        | if negated { NEGATED_KEEP } else { 0 }
+        | if saturated { SATURATED } else { 0 };
+    let number = 2 * 16 * (columns * depth) as i64;
     site.uses_async_proxy();
     let encoded = Encoded::new(run, Family::Tensor, &[left, right, keep]);
     site.emit(Encoded { list, number, detail, ..encoded })
 }
 
-/// The N of `m64nNkK`.
-fn columns(shape: &str, depth: &str) -> Option<usize> {
-    let columns: usize = shape.strip_prefix("m64n")?.strip_suffix(depth)?.parse().ok()?;
-    (columns.is_multiple_of(8) && (8..=256).contains(&columns)).then_some(columns)
+fn pick(host: Host, types: [&str; 3], counted: bool) -> Option<Run> {
+    Some(match types {
+        ["s32", "b1", "b1"] if counted => run_integer::<Bit, Bit, 256>(host),
+        _ if counted => return None,
+        ["f32", "bf16", "bf16"] => run_single::<Bf16, Bf16, 16>(host),
+        ["f32", "f16", "f16"] => run_single::<F16, F16, 16>(host),
+        ["f32", "tf32", "tf32"] => run_single::<Tf32, Tf32, 8>(host),
+        ["f16", "f16", "f16"] => run_half::<F16, F16, 16>(host),
+        ["f32", "e4m3", "e4m3"] => run_single::<E4m3, E4m3, 32>(host),
+        ["f32", "e4m3", "e5m2"] => run_single::<E4m3, E5m2, 32>(host),
+        ["f32", "e5m2", "e4m3"] => run_single::<E5m2, E4m3, 32>(host),
+        ["f32", "e5m2", "e5m2"] => run_single::<E5m2, E5m2, 32>(host),
+        ["f16", "e4m3", "e4m3"] => run_half::<E4m3, E4m3, 32>(host),
+        ["f16", "e4m3", "e5m2"] => run_half::<E4m3, E5m2, 32>(host),
+        ["f16", "e5m2", "e4m3"] => run_half::<E5m2, E4m3, 32>(host),
+        ["f16", "e5m2", "e5m2"] => run_half::<E5m2, E5m2, 32>(host),
+        ["s32", "s8", "s8"] => run_integer::<Signed, Signed, 32>(host),
+        ["s32", "s8", "u8"] => run_integer::<Signed, Unsigned, 32>(host),
+        ["s32", "u8", "s8"] => run_integer::<Unsigned, Signed, 32>(host),
+        ["s32", "u8", "u8"] => run_integer::<Unsigned, Unsigned, 32>(host),
+        _ => return None,
+    })
 }
 
-/// The integers at the end: signs, and for 16-bit elements which side of a matrix in memory is its row.
-fn flags(site: &mut Site<'_, '_, '_>, in_registers: bool, transposable: bool) -> LoadResult<u32> {
+/// 32 bytes of a row of A, in elements.
+fn depth(a: &str) -> usize {
+    match a {
+        "tf32" => 8,
+        "bf16" | "f16" => 16,
+        "b1" => 256,
+        _ => 32,
+    }
+}
+
+/// The N of `m64nNkK`.
+fn columns(shape: &str, depth: usize, integers: bool) -> Option<usize> {
+    let columns: usize =
+        shape.strip_prefix("m64n")?.strip_suffix(&format!("k{depth}"))?.parse().ok()?;
+    let step = if integers && columns > 32 { 16 } else { 8 };
+    (columns.is_multiple_of(step) && (8..=256).contains(&columns)).then_some(columns)
+}
+
+/// The integers at the end: signs (not of integers), and for 16-bit elements which side of a matrix in memory is its row.
+fn flags(
+    site: &mut Site<'_, '_, '_>,
+    in_registers: bool,
+    signed: bool,
+    transposable: bool,
+) -> LoadResult<u32> {
     let sides = match (transposable, in_registers) {
         (true, false) => &[ACROSS_LEFT, ACROSS_RIGHT][..],
         (true, true) => &[ACROSS_RIGHT],
         (false, _) => &[],
     };
-    site.expect_operands(6 + sides.len())?;
+    let signs = if signed { &[(4, NEGATED_LEFT), (5, NEGATED_RIGHT)][..] } else { &[] };
+    site.expect_operands(4 + signs.len() + sides.len())?;
     let mut flags = if in_registers { REGISTERS } else { 0 };
-    for (index, flag) in [(4, NEGATED_LEFT), (5, NEGATED_RIGHT)] {
+    for &(index, flag) in signs {
         flags |= match site.operand(index)? {
             Operand::Immediate(crate::syntax::Immediate::Integer(value)) if *value as i64 == 1 => 0,
             Operand::Immediate(crate::syntax::Immediate::Integer(value))
@@ -137,213 +185,6 @@ fn flags(site: &mut Site<'_, '_, '_>, in_registers: bool, transposable: bool) ->
 
 fn broken<T>(message: impl Into<String>) -> Checked<T> {
     Err(Box::new(Violation::by(Rule::Asynchronous, 0, message)))
-}
-
-/// The descriptor in a register, the same in all lanes.
-fn descriptor(turn: &Turn<'_>, slot: Slot) -> Checked<Descriptor> {
-    let bits = turn.registers.get::<u64>(slot);
-    if bits != [bits[0]; LANES] {
-        return broken("lanes with different matrix descriptors");
-    }
-    Descriptor::new(bits[0]).or_else(broken)
-}
-
-/// What a product reads of shared memory: pieces of 16 bytes.
-struct Pieces {
-    addresses: Vec<u64>,
-    bytes: Vec<[u8; 16]>,
-}
-
-impl Pieces {
-    fn read(turn: &mut Turn<'_>, addresses: Vec<u64>) -> Checked<Self> {
-        let mut bytes = vec![[0; 16]; addresses.len()];
-        turn.shared_async_pieces(&addresses, &mut bytes)?;
-        Ok(Self { addresses, bytes })
-    }
-}
-
-/// Element `index` of a piece.
-#[inline(always)]
-fn element<F: Format<Number = f32>>(piece: &[u8; 16], index: usize) -> f32 {
-    let at = index / F::COUNT * 4;
-    let word = u32::from_le_bytes([piece[at], piece[at + 1], piece[at + 2], piece[at + 3]]);
-    F::element(word, index % F::COUNT)
-}
-
-/// The warp's sixteen rows of A, and where they lay.
-#[inline(always)]
-fn left_rows<F: Format<Number = f32>, const K: usize>(
-    turn: &mut Turn<'_>,
-    instruction: &Instruction,
-    sums: usize,
-) -> Checked<([[f32; K]; 16], Pieces)> {
-    if instruction.detail & REGISTERS != 0 {
-        let empty = Pieces { addresses: Vec::new(), bytes: Vec::new() };
-        return Ok((left::<F, K>(&rows::<A>(turn, instruction, sums)), empty));
-    }
-    let descriptor = descriptor(turn, instruction.operands[LEFT])?;
-    let (first, half) = (u64::from(turn.warp % 4 * 16), K / 2);
-    let mut a = [[0.0; K]; 16];
-    if instruction.detail & ACROSS_LEFT == 0 {
-        let place = |i: u64| descriptor.along_depth(first + i / 2, i % 2);
-        let pieces = Pieces::read(turn, (0..32).map(place).collect())?;
-        for (i, piece) in pieces.bytes.iter().enumerate() {
-            for k in 0..half {
-                a[i / 2][i % 2 * half + k] = element::<F>(piece, k);
-            }
-        }
-        return Ok((a, pieces));
-    }
-    let place = |i: u64| descriptor.across_depth(first / 8 + i % 2, i / 2);
-    let pieces = Pieces::read(turn, (0..2 * K as u64).map(place).collect())?;
-    for (i, piece) in pieces.bytes.iter().enumerate() {
-        for row in 0..8 {
-            a[i % 2 * 8 + row][i / 2] = element::<F>(piece, row);
-        }
-    }
-    Ok((a, pieces))
-}
-
-/// All columns of B, eight at a time, and where they lay.
-#[inline(always)]
-fn right_columns<F: Format<Number = f32>, const K: usize>(
-    turn: &mut Turn<'_>,
-    instruction: &Instruction,
-    blocks: usize,
-) -> Checked<(Vec<[[f32; 8]; K]>, Pieces)> {
-    let descriptor = descriptor(turn, instruction.operands[RIGHT])?;
-    let half = K / 2;
-    let mut b = vec![[[0.0; 8]; K]; blocks];
-    if instruction.detail & ACROSS_RIGHT == 0 {
-        let place = |i: u64| descriptor.along_depth(i / 2, i % 2);
-        let pieces = Pieces::read(turn, (0..16 * blocks as u64).map(place).collect())?;
-        for (block, pieces) in b.iter_mut().zip(pieces.bytes.chunks_exact(16)) {
-            for (i, piece) in pieces.iter().enumerate() {
-                for k in 0..half {
-                    block[i % 2 * half + k][i / 2] = element::<F>(piece, k);
-                }
-            }
-        }
-        return Ok((b, pieces));
-    }
-    let place = |i: u64| descriptor.across_depth(i / K as u64, i % K as u64);
-    let pieces = Pieces::read(turn, (0..(K * blocks) as u64).map(place).collect())?;
-    for (block, pieces) in b.iter_mut().zip(pieces.bytes.chunks_exact(K)) {
-        for (k, piece) in pieces.iter().enumerate() {
-            for (column, to) in block[k].iter_mut().enumerate().take(8) {
-                *to = element::<F>(piece, column);
-            }
-        }
-    }
-    Ok((b, pieces))
-}
-
-/// What a register of D holds, or will hold once the products before have arrived.
-#[inline(always)]
-fn sum_words(turn: &Turn<'_>, slot: Slot) -> [u32; LANES] {
-    let late = turn.launch.options.adversarial.is_some();
-    let pending = late.then(|| turn.block.asynchronous.products[turn.warp as usize].sum(slot));
-    pending.flatten().copied().unwrap_or(turn.registers.row(slot).0)
-}
-
-/// Multiplies; `PER` registers of D hold eight columns, which `unpack` and `pack` turn into numbers and back.
-#[inline(always)]
-fn product<F: Format<Number = f32>, const K: usize, const PER: usize>(
-    turn: &mut Turn<'_>,
-    instruction: &Instruction,
-    unpack: impl Fn(&[[u32; LANES]; PER]) -> [[f32; 8]; 16],
-    pack: impl Fn(&[[f32; 8]; 16]) -> [[u32; LANES]; PER],
-) -> Checked<()> {
-    let list = turn.launch.list(instruction.list);
-    let count = list.len() - if instruction.detail & REGISTERS != 0 { A } else { 0 };
-    start(turn, &list[..count], &list[count..])?;
-    let (mut a, left) = left_rows::<F, K>(turn, instruction, count)?;
-    let (b, right) = right_columns::<F, K>(turn, instruction, count / PER)?;
-    let signs = [NEGATED_LEFT, NEGATED_RIGHT].map(|flag| instruction.detail & flag != 0);
-    if signs[0] != signs[1] {
-        a.iter_mut().flatten().for_each(|x| *x = -*x);
-    }
-    let keep = turn.registers.predicate(instruction.operands[KEEP]);
-    let keep = (instruction.detail & NEGATED_KEEP != 0) != (keep & 1 == 1);
-    let mut results = Vec::with_capacity(count);
-    for (block, slots) in b.iter().zip(list[..count].chunks_exact(PER)) {
-        let mut c = match keep {
-            true => unpack(&std::array::from_fn(|i| sum_words(turn, slots[i]))),
-            false => [[0.0; 8]; 16],
-        };
-        multiply(&a, block, &mut c);
-        results.extend(slots.iter().copied().zip(pack(&c)));
-    }
-    turn.block.profile.tensor(turn.pc, instruction.number as u64);
-    finish(turn, results, &list[count..], [left, right]);
-    Ok(())
-}
-
-/// Before a product: is the warpgroup whole, and have its registers been fenced?
-fn start(turn: &mut Turn<'_>, sums: &[Slot], registers: &[Slot]) -> Checked<()> {
-    if (turn.warp / 4 + 1) * 128 > turn.launch.threads() {
-        return broken("wgmma in a warpgroup of fewer than 128 threads");
-    }
-    let products = &turn.block.asynchronous.products[turn.warp as usize];
-    if !products.any_fence {
-        return broken("wgmma.mma_async with no wgmma.fence before it");
-    }
-    let Some(fenced) = &products.fenced else { return Ok(()) };
-    for slot in sums.iter().chain(registers) {
-        let now = turn.registers.row(*slot).0;
-        let in_flight = products.sum(*slot).is_some();
-        if in_flight && sums.contains(slot) && now != [IN_FLIGHT; LANES] {
-            return broken("a register of D was written while a product was on its way into it");
-        }
-        if in_flight && registers.contains(slot) {
-            return broken("a register of A is one of D of a product that was not waited for");
-        }
-        if !in_flight && fenced[slot.0 as usize].0 != now {
-            return broken("a register of A or D was written after the last wgmma.fence");
-        }
-    }
-    Ok(())
-}
-
-/// Writes D, or keeps it until it is waited for.
-fn finish(
-    turn: &mut Turn<'_>,
-    results: Vec<(Slot, [u32; LANES])>,
-    registers: &[Slot],
-    pieces: [Pieces; 2],
-) {
-    if turn.launch.options.adversarial.is_none() {
-        results.iter().for_each(|(slot, words)| turn.registers.row_mut(*slot).0 = *words);
-        return;
-    }
-    let mut product = Product::new(turn.pc);
-    product.registers = registers.iter().map(|slot| (*slot, turn.registers.row(*slot).0)).collect();
-    for Pieces { addresses, bytes } in pieces {
-        product.pieces.extend(addresses.into_iter().zip(bytes));
-    }
-    results.iter().for_each(|(slot, _)| turn.registers.row_mut(*slot).0 = [IN_FLIGHT; LANES]);
-    product.sums = results;
-    turn.block.asynchronous.products[turn.warp as usize].start(product);
-}
-
-crate::run! {
-    fn run_single<F: Format<Number = f32>; const K: usize>(turn, instruction, mask) {
-        if let Some(flow) = whole_warp(turn, mask)? {
-            return Ok(flow);
-        }
-        product::<F, K, 4>(turn, instruction, sums, registers)?;
-        Ok(Flow::Next)
-    }
-}
-
-crate::run! {
-    fn run_half<F: Format<Number = f32>; const K: usize>(turn, instruction, mask) {
-        if let Some(flow) = whole_warp(turn, mask)? {
-            return Ok(flow);
-        }
-        product::<F, K, 2>(turn, instruction, half_sums, half_registers)?;
-        Ok(Flow::Next)
-    }
 }
 
 fn run_fence(turn: &mut Turn<'_>, _: &Instruction, mask: u32) -> Checked<Flow> {
