@@ -6,7 +6,7 @@ use crformer::op::add::Add;
 use crformer::op::contract::TensorType;
 use crformer::optim::adamw::{Decay, Rate, Update};
 
-use crate::small::{Run, STEP, Small, draw};
+use crate::small::{Run, STEP, Small, draw, draw_without_mlps};
 use crate::support::compare::{assert_close, relative_error};
 
 fn training(small: &Small) -> Run {
@@ -153,7 +153,7 @@ fn one_tensor_twice_in_an_operation_is_an_error() {
 
 #[test]
 fn what_is_not_finite_is_named() {
-    let small = draw(4, 8);
+    let small = draw_without_mlps(4, 8);
     let mut machine = training(&small);
     assert_eq!(machine.0.first_not_finite(STEP, 1.0).expect("passes"), None);
     let inp = small.graph.find("inp").expect("the input");

@@ -37,7 +37,11 @@ struct Draw {
     reader: Reader,
     tensors: Vec<TensorId>,
     weights: Vec<TensorId>,
+    /// Of operations, the last of which is the MLP.
+    kinds: usize,
 }
+
+const KINDS: usize = 10;
 
 impl Draw {
     fn parameter<const N: usize>(&mut self, extents: [usize; N]) -> Result<TensorId> {
@@ -72,7 +76,7 @@ impl Draw {
     fn operation(&mut self) -> Result<TensorId> {
         let [_, rows, channels] = SHAPE;
         let (a, b) = self.pair();
-        match self.reader.below(10) {
+        match self.reader.below(self.kinds) {
             0 => {
                 let inputs = [a, self.weight()?, self.parameter([channels])?];
                 let activation = Activation::Gelu;
@@ -107,11 +111,11 @@ impl Draw {
                 let transposed = self.add(Transpose {}, &[a])?;
                 self.add(Transpose {}, &[transposed])
             }
-            8 => self.mlp(a, b),
-            _ => {
+            8 => {
                 let positions = self.parameter([rows, channels])?;
                 self.add(Add { relu: false }, &[a, positions])
             }
+            _ => self.mlp(a, b),
         }
     }
 
@@ -155,6 +159,15 @@ impl Draw {
 
 /// A graph of about `operations` nodes and the nodes of its loss.
 pub fn draw(seed: u64, operations: usize) -> Small {
+    draw_of(KINDS, seed, operations)
+}
+
+/// The same without MLPs: each has a norm, behind which a large number is an ordinary one.
+pub fn draw_without_mlps(seed: u64, operations: usize) -> Small {
+    draw_of(KINDS - 1, seed, operations)
+}
+
+fn draw_of(kinds: usize, seed: u64, operations: usize) -> Small {
     let build = || -> Result<Small> {
         let mut graph = Graph::new();
         let inp = graph.input("inp", TensorType::activation(SHAPE))?;
@@ -163,7 +176,7 @@ pub fn draw(seed: u64, operations: usize) -> Small {
         let fixed = graph.constant("fixed", SHAPE.into(), fixed)?;
         let reader = Philox::new(seed, 9).reader();
         let tensors = vec![inp, fixed];
-        let mut draw = Draw { graph, reader, tensors, weights: Vec::new() };
+        let mut draw = Draw { graph, reader, tensors, weights: Vec::new(), kinds };
         for _ in 0..operations {
             let out = draw.operation()?;
             draw.tensors.push(out);
