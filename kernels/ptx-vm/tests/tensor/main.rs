@@ -4,6 +4,9 @@
 mod bench;
 /// Bulk copies of bytes in a row.
 mod bulk;
+/// Processor time.
+#[path = "../speed/clock.rs"]
+mod clock;
 /// `cp.async` and its groups.
 mod copies;
 /// The project's own kernels.
