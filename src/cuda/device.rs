@@ -103,6 +103,11 @@ impl Device {
         self.capability
     }
 
+    /// Bytes of shared memory that a block can have.
+    pub fn most_shared(&self) -> u32 {
+        self.most_shared
+    }
+
     /// Queues a kernel.
     ///
     /// # Errors

@@ -33,6 +33,16 @@ impl Target {
         multiprocessors: 108,
         threads_per_multiprocessor: 2048,
     };
+    /// Cards for graphics of the Ada generation (RTX 4090): less shared memory, fewer threads.
+    pub const SM_89: Target = Target {
+        name: "sm_89",
+        major: 8,
+        minor: 9,
+        shared_default: 48 << 10,
+        shared_most: 99 << 10,
+        multiprocessors: 128,
+        threads_per_multiprocessor: 1536,
+    };
     /// H100 and H200.
     pub const SM_90: Target = Target {
         name: "sm_90",

@@ -115,6 +115,11 @@ impl Tile {
         kernels[self.kernel]
     }
 
+    /// Whether a block has so much shared memory; a kernel declares a line of its own.
+    pub fn fits(&self, shared: u32) -> bool {
+        self.shared + 128 <= shared
+    }
+
     /// `blocks` blocks that make such tiles, of a normalised operand with `norm`.
     pub fn layout(&self, blocks: usize, norm: bool) -> Layout {
         let more = if norm { OF_NORM } else { 0 };

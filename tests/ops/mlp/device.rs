@@ -1,6 +1,8 @@
 //! The two layers on a device, against naive passes that round where kernels do: what is hidden and the gradient of what
 //! the activation gets are in the session's precision wherever a product or a sum reads them.
 
+use std::process::Command;
+
 use crformer::cpu::activation::Activation;
 use crformer::cpu::dropout::Dropout;
 use crformer::cuda::precision::Precision;
@@ -118,6 +120,17 @@ fn widths_of_swin() {
         let op = Mlp { norm, residual, activation, drop, ..plain() };
         check(rows, [channels, 4 * channels, channels], op);
     }
+}
+
+/// A card for graphics has too little shared memory for the wider kernel. The PTX machine is told what it stands in for
+/// before anything else: another process.
+#[test]
+fn on_a_device_with_less_shared_memory() {
+    let mut tests = Command::new(std::env::current_exe().expect("a program"));
+    tests.args(["--exact", "mlp::device::widths_of_swin"]).env("PTX_VM_TARGET", "sm_89");
+    let output = tests.output().expect("it starts");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
 }
 
 /// Sums in parts: many rows for the weights' gradients, much that is hidden for the output.

@@ -26,7 +26,7 @@ pub const NAMES: &[(&str, &str)] = &[
         "1 or 0: after a fault every call fails until the context is reset, as on a GPU (0)",
     ),
     ("quiet", "1 or 0: reports are kept for ptxvm_last_report only, not written to stderr (0)"),
-    ("target", "sm_80 or sm_90; before cuInit only (sm_90)"),
+    ("target", "sm_80, sm_89 or sm_90; before cuInit only (sm_90)"),
     ("memory", "bytes of device memory, also 512M or 8G; before cuInit only (8G)"),
 ];
 
@@ -116,15 +116,16 @@ impl Settings {
     }
 }
 
-/// `sm_80` or `sm_90`.
+/// `sm_80`, `sm_89` or `sm_90`.
 ///
 /// # Errors
 /// Another name.
 pub fn target(value: &str) -> Result<Target, String> {
     match value {
         "sm_80" => Ok(Target::SM_80),
+        "sm_89" => Ok(Target::SM_89),
         "sm_90" | "sm_90a" => Ok(Target::SM_90),
-        _ => Err(format!("target {value}: expected sm_80 or sm_90")),
+        _ => Err(format!("target {value}: expected sm_80, sm_89 or sm_90")),
     }
 }
 

@@ -103,7 +103,7 @@ fn wrong_words_are_exit_code_2() {
         (&["--arg", "f32"], "expected TYPE:VALUE"),
         (&["--grid", "1,2,3,4"], "expected X, X,Y or X,Y,Z"),
         (&["--block"], "its value is missing"),
-        (&["--target", "sm_70"], "expected sm_80 or sm_90"),
+        (&["--target", "sm_70"], "expected sm_80, sm_89 or sm_90"),
         (&["--colour"], "--colour: no such option"),
         (&["other.ptx"], "one PTX file is enough"),
     ] {

@@ -10,6 +10,10 @@ use crate::cuda::precision::Precision;
 use crate::error::Result;
 use crate::op::device::{CudaForward, TICKETS};
 
+/// Bytes of shared memory that a block has on every device from compute capability 8.0 on: cards for graphics have the
+/// least, which is too little for the wider kernel.
+const LEAST_SHARED: u32 = 99 << 10;
+
 impl Mlp {
     /// How the one launch is divided, if there is one.
     fn division(sizes: &Sizes, precision: Precision) -> Option<Divided> {
@@ -17,14 +21,16 @@ impl Mlp {
         divide_mlp([rows, inputs, hidden, outputs], precision, TICKETS)
     }
 
-    /// Bytes of scratch memory: what is hidden, unless it stays in registers, and parts of sums.
+    /// Bytes of scratch memory: what is hidden, unless it stays in registers on every device, and parts of sums.
     pub(super) fn forward_memory(&self, sizes: &Sizes, precision: Precision) -> [usize; 2] {
-        if let Some(division) = Self::division(sizes, precision) {
-            return [0, division.memory()];
+        let division = Self::division(sizes, precision);
+        let at_once = division.map_or(0, |division| division.memory());
+        if division.is_some_and(|division| division.tile.fits(LEAST_SHARED)) {
+            return [0, at_once];
         }
         let layers = [self.first_layer(sizes, precision), self.second_layer(sizes, precision)];
         let [first, second] = layers.map(|layer| layer.forward_workspace());
-        [hidden_bytes(sizes, precision), first.max(second)]
+        [hidden_bytes(sizes, precision), first.max(second).max(at_once)]
     }
 
     pub(super) fn queue_forward(&self, pass: &CudaForward<'_>) -> Result<()> {
@@ -32,7 +38,8 @@ impl Mlp {
         let mut scratch = Scratch::new(pass.workspace, pass.tickets);
         let memory = self.forward_memory(&sizes, pass.precision);
         let [hidden, parts] = memory.map(|bytes| scratch.bytes(bytes));
-        match Self::division(&sizes, pass.precision) {
+        let fits = |division: &Divided| division.tile.fits(pass.device.most_shared());
+        match Self::division(&sizes, pass.precision).filter(fits) {
             Some(division) => self.queue_at_once(pass, &sizes, &division, parts),
             None => self.queue_layers(pass, &sizes, hidden, parts),
         }

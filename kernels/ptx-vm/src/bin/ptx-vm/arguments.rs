@@ -21,7 +21,7 @@ ptx-vm KERNEL.ptx [--kernel NAME] [--grid X[,Y,Z]] [--block X[,Y,Z]] [--shared B
                         f32[1024]=zeros>result.bin           written to a file after the run
   --races             unordered accesses to one word are faults
   --adversarial SEED  warps in a random order, asynchronous work as late as allowed
-  --target TARGET     sm_80 or sm_90 (sm_90)
+  --target TARGET     sm_80, sm_89 or sm_90 (sm_90)
   --set NAME=VALUE    any setting: written, races, counts, cache, adversarial, threads, instructions, memory
   --json              counts as JSON
 
