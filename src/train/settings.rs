@@ -148,17 +148,14 @@ pub struct Run {
     pub keep: usize,
     /// Threads that decode pictures ahead of time.
     pub loader_threads: usize,
-    /// Folders of runs from before there was a choice do not have it.
-    #[serde(default)]
     pub hidden: Hidden,
 }
 
 /// What becomes of what is hidden in the MLPs between the forward and the backward pass.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Hidden {
     /// It is kept, unless that does not fit in a device's memory.
-    #[default]
     Auto,
     Keep,
     Recompute,

@@ -2,7 +2,7 @@
 
 use crformer::model::Config;
 use crformer::train::layers::{Base, resolve};
-use crformer::train::settings::{Hidden, OptimiserKind, OverlapRule, Settings};
+use crformer::train::settings::{OptimiserKind, OverlapRule, Settings};
 
 fn preset(name: &str) -> Settings {
     resolve(Base::Preset(name), &[]).expect(name)
@@ -53,17 +53,4 @@ fn overrides() {
     assert_eq!((settings.data.root.as_str(), settings.data.dataset.as_str()), ("a b", "12"));
     assert_eq!(settings.evaluation.select.to_string(), "oIoU");
     assert_eq!(settings.optimiser.frozen, ["head.*"]);
-}
-
-/// Settings from before `run.hidden` are still read: a run that was begun with them goes on.
-#[test]
-fn without_what_is_hidden() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("config.toml");
-    let (text, line) = (toml::to_string(&preset("demo")).expect("TOML"), "hidden = \"auto\"\n");
-    assert!(text.contains(line), "{text}");
-    let text = text.replace(line, "");
-    std::fs::write(&path, text).expect("a file");
-    let settings = resolve(Base::File(&path), &[]).expect("settings");
-    assert_eq!(settings.run.hidden, Hidden::Auto);
 }
