@@ -3,6 +3,7 @@
 mod arguments;
 mod values;
 
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
@@ -29,10 +30,7 @@ fn usage(message: impl Into<String>) -> Failure {
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let done = match Arguments::parse(&words) {
-        Ok(Parsed::Help) => {
-            print!("{HELP}");
-            Ok(())
-        }
+        Ok(Parsed::Help) => print(HELP),
         Ok(Parsed::Run(arguments)) => run(&arguments),
         Err(message) => Err(usage(format!("{message}\nptx-vm --help tells more"))),
     };
@@ -61,21 +59,29 @@ fn run(arguments: &Arguments) -> Result<(), Failure> {
     // What the kernel wrote and the cache has not passed on.
     let left = settings.options.cache.as_ref().map_or(0, |cache| cache.flush());
     let lanes = counted.total().lanes;
-    match arguments.json {
-        true => {
-            let counts = counted.to_json();
-            println!(
-                "{{\"seconds\":{seconds:.6},\"sectors_in_cache\":{left},\"counts\":{counts}}}"
-            );
+    print(&match arguments.json {
+        true => format!(
+            "{{\"seconds\":{seconds:.6},\"sectors_in_cache\":{left},\"counts\":{}}}\n",
+            counted.to_json()
+        ),
+        false => format!(
+            "{}  {left} written sectors still in the cache\n\
+             {:.3} ms, {:.0} million lane instructions a second\n",
+            counted.to_text(),
+            1e3 * seconds,
+            lanes as f64 / seconds / 1e6
+        ),
+    })
+}
+
+/// To the standard output, where whoever reads it may have had enough.
+fn print(text: &str) -> Result<(), Failure> {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure(FAULT, format!("writing the counts: {error}")))
         }
-        false => {
-            print!("{}", counted.to_text());
-            println!("  {left} written sectors still in the cache");
-            let rate = lanes as f64 / seconds / 1e6;
-            println!("{:.3} ms, {rate:.0} million lane instructions a second", 1e3 * seconds);
-        }
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// The kernel of this name, or the only one.
