@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::ffi::c_void;
 use std::sync::Arc;
 
 use cudarc::driver::{
@@ -116,7 +115,7 @@ impl Device {
         layout.check(kernel.name(), self.most_shared)?;
         let function = self.function(kernel, layout.shared)?;
         let triple = |[x, y, z]: [u32; 3]| (x, y, z);
-        let mut places: arrayvec::ArrayVec<*mut c_void, 32> = arguments.places();
+        let mut places = arguments.places();
         let (grid, block) = (triple(layout.grid), triple(layout.block));
         // SAFETY: the kernel belongs to a module of this context; the places hold as many values as
         // the kernel's parameters, in their order: that is what the operation's launch code states.
