@@ -5,6 +5,7 @@ use arrayvec::ArrayVec;
 use super::contract::{MAX_INPUTS, MAX_KEPT, Operation, TensorType};
 use crate::cuda::arguments::Pointer;
 use crate::cuda::device::Device;
+use crate::cuda::kernels::Module;
 pub use crate::cuda::pass::{CudaRandom, TICKETS};
 use crate::cuda::precision::Precision;
 use crate::error::Result;
@@ -15,6 +16,11 @@ pub trait OnCuda: Operation {
     /// The inputs that have to be parameters: they are read in f32 or in both formats, and their
     /// gradients are f32. No other input may be one.
     fn parameters(&self) -> ArrayVec<usize, MAX_INPUTS>;
+
+    /// The files of kernels that the passes launch from: if nothing is said the one that is called as the operation.
+    fn modules(&self) -> ArrayVec<Module, 3> {
+        Module::ALL.into_iter().filter(|module| module.name() == self.name()).collect()
+    }
 
     /// Bytes of scratch memory for the duration of one pass.
     fn workspace(&self, inputs: &[&TensorType], precision: Precision) -> Workspace;
