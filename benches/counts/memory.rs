@@ -29,9 +29,9 @@ pub fn filled<'a>(
         memory.write(part, Values::F32(&numbers))
     };
     for (i, input) in work.inputs.iter().enumerate() {
-        match (&input.name, input.of.kind) {
-            (name, Kind::Index) => {
-                let name = name.as_deref().unwrap_or_default();
+        match input.of.kind {
+            Kind::Index => {
+                let name = input.name.as_deref().unwrap_or_default();
                 let indices = numbers::indices(name, input.of.shape.len());
                 memory.write(Part::Input(i), Values::Index(&indices))?;
             }
