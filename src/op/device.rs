@@ -2,7 +2,7 @@
 
 use arrayvec::ArrayVec;
 
-use super::contract::{MAX_INPUTS, MAX_KEPT, Operation, TensorType};
+use super::contract::{Kind, MAX_INPUTS, MAX_KEPT, Operation, TensorType};
 use crate::cuda::arguments::Pointer;
 use crate::cuda::device::Device;
 use crate::cuda::kernels::Module;
@@ -30,6 +30,11 @@ pub trait OnCuda: Operation {
 
     /// Queues what writes the gradient of every input that one is asked for.
     fn backward(&self, pass: &CudaBackward<'_>) -> Result<()>;
+}
+
+/// How a device keeps a tensor that is no parameter: indices are as wide as f32.
+pub fn stored(kind: Kind, precision: Precision) -> Precision {
+    if kind == Kind::Activation { precision } else { Precision::F32 }
 }
 
 /// In bytes.

@@ -9,6 +9,7 @@ mod formats;
 mod memory;
 mod passes;
 mod recording;
+pub mod single;
 
 use std::rc::Rc;
 
