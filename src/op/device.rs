@@ -22,6 +22,20 @@ pub trait OnCuda: Operation {
         Module::ALL.into_iter().filter(|module| module.name() == self.name()).collect()
     }
 
+    /// Asks whether a device whose blocks have at most `most_shared` bytes of shared memory can run the passes.
+    ///
+    /// # Errors
+    /// Sizes that the kernels are not made for.
+    fn check(
+        &self,
+        _inputs: &[&TensorType],
+        _precision: Precision,
+        _most_shared: u32,
+        _passes: Passes,
+    ) -> Result<()> {
+        Ok(())
+    }
+
     /// Bytes of scratch memory for the duration of one pass.
     fn workspace(&self, inputs: &[&TensorType], precision: Precision) -> Workspace;
 
@@ -35,6 +49,13 @@ pub trait OnCuda: Operation {
 /// How a device keeps a tensor that is no parameter: indices are as wide as f32.
 pub fn stored(kind: Kind, precision: Precision) -> Precision {
     if kind == Kind::Activation { precision } else { Precision::F32 }
+}
+
+/// What an operation is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passes {
+    Forward,
+    Both,
 }
 
 /// In bytes.
