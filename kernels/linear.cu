@@ -118,7 +118,7 @@ linear_backward_bf16(const bf16 *dpre, const bf16 *inp, const bf16 *weight, bf16
       NONE, add_residual != 0, add_bias != 0, dropped};
   backward<LARGE>(products, columns);
 }
-extern "C" __global__ __launch_bounds__(gemm_threads(SMALL), 4) void
+extern "C" __global__ __launch_bounds__(gemm_threads(SMALL), 5) void
 linear_backward_small_bf16(const bf16 *dpre, const bf16 *inp, const bf16 *weight, bf16 *dinp, float *dweight,
     float *dbias, bf16 *dresidual, float *input_memory, float *weight_memory, float *partial, unsigned *input_tickets,
     unsigned *weight_tickets, unsigned *bias_tickets, int rows, int outputs, int inputs, int input_parts,

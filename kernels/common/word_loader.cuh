@@ -26,6 +26,11 @@ public:
     if (words) aim(data, others, depth, other, begin);
   }
 
+  __device__ bool is_whole() const { return in_chunks.whole; }
+  __device__ Loader<SIDE, LIES, THREADS, true> whole() const {
+    return Loader<SIDE, LIES, THREADS, true>(in_chunks);
+  }
+
   // For those who do something to chunks that they have copied themselves.
   __device__ operator const Chunks &() const { return in_chunks; }
 

@@ -28,8 +28,31 @@ template <int SIDE, Lies FIRST, Lies SECOND> struct TileProduct<bf16, SIDE, FIRS
   using FirstAsIs = gemm_bf16::WordLoader<SIDE, FIRST, Tile::THREADS>;
   using SecondAsIs = gemm_bf16::WordLoader<SIDE, SECOND, Tile::THREADS>;
 
+  // The loop is there twice, so that whole lines do not pay for others.
+  template <typename Finish>
+  static __device__ void run(FirstAsIs first, SecondAsIs second, const GemmTask &task, Finish finish) {
+    if (first.is_whole() && second.is_whole())
+      multiply(first.whole(), second.whole(), task, finish);
+    else
+      multiply(first, second, task, finish);
+  }
+  // What changes an operand on its way has it by chunks.
+  template <typename Changed, typename Finish>
+  static __device__ void run(Changed first, SecondAsIs second, const GemmTask &task, Finish finish) {
+    multiply(first, Second(second), task, finish);
+  }
+  template <typename Changed, typename Finish>
+  static __device__ void run(FirstAsIs first, Changed second, const GemmTask &task, Finish finish) {
+    multiply(First(first), second, task, finish);
+  }
   template <typename A, typename B, typename Finish>
   static __device__ void run(A first, B second, const GemmTask &task, Finish finish) {
+    multiply(first, second, task, finish);
+  }
+
+private:
+  template <typename A, typename B, typename Finish>
+  static __device__ void multiply(A first, B second, const GemmTask &task, Finish finish) {
     gemm_bf16::product<Tile, FIRST, SECOND>(first, second, block_memory(), task, finish);
   }
 };
