@@ -62,7 +62,7 @@ template <int WIDTH, int THREADS> struct ColumnThreads {
 #pragma unroll
     for (int i = 0; i < WIDTH; i += FOUR) {
       const float four[FOUR] = {of_group[i], of_group[i + 1], of_group[i + 2], of_group[i + 3]};
-      store(shared + group() * COLUMNS + place(column() + i), four);
+      store_shared(shared_address(shared + group() * COLUMNS + place(column() + i)), four);
     }
     __syncthreads();
     float sum = 0.0f;
