@@ -1,11 +1,12 @@
 // Up to eight tensors one after the other along an axis, forward and backward (src/op/concat/mod.rs).
 //
 // Extents from the axis on make a row, so parts are columns of the result. One launch moves all parts: the first
-// blocks have the first part, and so on; a thread has one vector of a part, or every 256th number where rows are
-// not aligned. No shared memory. Limit: fewer than 2^31 numbers.
+// blocks have the first part, and so on; a thread has one vector of a part. Where rows are not aligned, a warp has
+// words of them (common/word_rows.cuh), or a thread every 256th number. No shared memory. Limit: fewer than 2^31 numbers.
 
 #include "common/elementwise.cuh"
 #include "common/inputs.cuh"
+#include "common/word_rows.cuh"
 
 // The part that a block has.
 template <typename T> struct Part {
@@ -28,12 +29,16 @@ template <typename T> struct Part {
     }
   }
 
+  // Whether all rows are aligned, in the part and in the result.
+  __device__ bool whole(const void *result) const {
+    constexpr int WIDTH = WIDEST<T>;
+    return aligned<WIDTH>(at, columns) && aligned<WIDTH>(static_cast<const T *>(result) + start, row_columns);
+  }
+  __device__ unsigned blocks(int rows) const { return blocks_of_rows<T>(rows, columns); }
+
   // Calls `visit(width, in_part, in_result)` for the numbers of this thread.
   template <typename Visit> __device__ void each(const void *result, int rows, Visit visit) const {
-    constexpr int WIDTH = WIDEST<T>;
-    const T *const first = static_cast<const T *>(result) + start;
-    const bool whole = aligned<WIDTH>(at, columns) && aligned<WIDTH>(first, row_columns);
-    each_in_rows<T>(rows, columns, whole, block, [&](auto width, unsigned row, unsigned column) {
+    each_in_rows<T>(rows, columns, whole(result), block, [&](auto width, unsigned row, unsigned column) {
       visit(width, static_cast<size_t>(row) * columns + column,
             static_cast<size_t>(row) * row_columns + start + column);
     });
@@ -43,6 +48,8 @@ template <typename T> struct Part {
 template <typename T>
 __device__ inline void forward(const OfInputs<const T *> &inputs, const OfInputs<int> &columns, T *out, int rows) {
   const Part<const T> part(inputs, columns, rows);
+  const WordRows<T> words = {part.at, out + part.start, part.columns, part.row_columns, rows, part.columns, false};
+  if (!part.whole(out) && words.possible()) return words.copy(part.block, part.blocks(rows));
   part.each(out, rows, [&](auto width, size_t in_part, size_t in_result) {
     copy<T, decltype(width)::value>(part.at + in_part, out + in_result, false);
   });
@@ -53,9 +60,12 @@ template <typename T>
 __device__ inline void backward(const T *dout, const OfInputs<T *> &dinputs, const OfInputs<int> &columns, int rows,
                                 int adds) {
   const Part<T> part(dinputs, columns, rows);
+  const bool add = (adds >> part.number & 1) != 0;
   // forward: out = [.., inputs[i], ..]
+  const WordRows<T> words = {dout + part.start, part.at, part.row_columns, part.columns, rows, part.columns, add};
+  if (!part.whole(dout) && words.possible()) return words.copy(part.block, part.blocks(rows));
   part.each(dout, rows, [&](auto width, size_t in_part, size_t in_result) {
-    copy<T, decltype(width)::value>(dout + in_result, part.at + in_part, (adds >> part.number & 1) != 0);
+    copy<T, decltype(width)::value>(dout + in_result, part.at + in_part, add);
   });
 }
 

@@ -69,7 +69,7 @@ extern "C" __global__ __launch_bounds__(gemm_threads(LARGE), 2) void
 linear_backward_bf16(const __grid_constant__ LinearBackward<bf16> of) {
   backward<LARGE, Change::NONE>(of);
 }
-extern "C" __global__ __launch_bounds__(gemm_threads(SMALL), 4) void
+extern "C" __global__ __launch_bounds__(gemm_threads(SMALL), 5) void
 linear_backward_small_bf16(const __grid_constant__ LinearBackward<bf16> of) {
   backward<SMALL, Change::NONE>(of);
 }

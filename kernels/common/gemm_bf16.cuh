@@ -4,7 +4,8 @@
 // mma.m16n8k16. Shared memory holds three steps of 32 in depth of both operands (48, 24 or 30 KB); two are on
 // their way while one is used. Chunks of 16 bytes are permuted within lines so that neither copies nor ldmatrix
 // meet in a bank.
-// Limits: none on sizes; operands whose lines are not multiples of 16 bytes are loaded number by number.
+// Limits: none on sizes; operands whose lines do not begin where 16 bytes do are loaded number by number (word by word:
+// word_loader.cuh).
 #pragma once
 
 #include "gemm.cuh"
@@ -72,6 +73,12 @@ template <int SIDE, Lies LIES, int THREADS, bool WHOLE = false> struct Loader {
     from = data + static_cast<size_t>(first) * length + from_column;
     place = held(Place::offset(line(), column() / CHUNK));
   }
+
+  // Of lines that have been found to be whole.
+  template <bool FOUND>
+  __device__ explicit Loader(const Loader<SIDE, LIES, THREADS, FOUND> &other)
+      : from(other.from), length(other.length), lines(other.lines), count(other.count), place(other.place),
+        whole(WHOLE || other.whole) {}
 
   // This thread's first line of a step, and where in it its chunk begins.
   static __device__ int line() { return threadIdx.x / Place::CHUNKS; }

@@ -31,7 +31,7 @@ template <int SIDE, Lies LIES, int THREADS> struct Loader {
   int others, left; // in the operand from this thread's first number on, in both directions
   int stride;
 
-  __device__ Loader(const float *data_, int others_, int depth, int other, int begin) : data(data_) {
+  __device__ Loader(const float *data_, int others_, int depth, int other, int begin, int = 0) : data(data_) {
     const int o = other + (BY_DEPTH ? line() : column()), d = begin + (BY_DEPTH ? column() : line());
     others = others_ - o, left = depth - d, stride = BY_DEPTH ? depth : others_;
     from = data + (BY_DEPTH ? static_cast<size_t>(o) * stride + d : static_cast<size_t>(d) * stride + o);

@@ -37,6 +37,13 @@ __device__ inline void load_shared(float (&to)[4], unsigned at) {
                : "memory");
 }
 
+// Four numbers at once; of an ordinary store nvcc now and then makes four.
+__device__ inline void store_shared(unsigned at, const float (&from)[4]) {
+  asm volatile("st.shared.v4.f32 [%0], {%1, %2, %3, %4};" ::"r"(at), "f"(from[0]), "f"(from[1]), "f"(from[2]),
+               "f"(from[3])
+               : "memory");
+}
+
 // Four 8x8 matrices of 16 bits; lane l gives the address of row l % 8 of matrix l / 8. Of each, lane l
 // gets elements 2 (l % 4) and the next of row l / 4; of its transpose with TRANSPOSED.
 template <bool TRANSPOSED> __device__ inline void load_matrices(unsigned (&to)[4], unsigned at) {

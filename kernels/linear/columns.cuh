@@ -47,15 +47,28 @@ template <int WIDTH, int THREADS> struct ColumnThreads {
   static __device__ int column() { return threadIdx.x % LANES * WIDTH; }
   static __device__ int group() { return threadIdx.x / LANES; }
 
+  // Where a group's sum of a column lies: a thread stores four at once, and neither lanes with every fourth column nor
+  // those with every one meet in a bank.
+  static __device__ int place(int column) {
+    if (WIDTH == FOUR) return column;
+    static_assert(WIDTH <= 2 * FOUR, "two fours of a thread");
+    const int half = column % WIDTH / FOUR;
+    return half * (COLUMNS / 2) + (column / WIDTH * FOUR ^ half * 16) + column % FOUR;
+  }
+
   // The sum over the groups of a column, which thread `column` of the block gets; `shared` is free again after
   // a __syncthreads.
   static __device__ float sum(const float (&of_group)[WIDTH], float *shared) {
-    store(shared + group() * COLUMNS + column(), of_group);
+#pragma unroll
+    for (int i = 0; i < WIDTH; i += FOUR) {
+      const float four[FOUR] = {of_group[i], of_group[i + 1], of_group[i + 2], of_group[i + 3]};
+      store_shared(shared_address(shared + group() * COLUMNS + place(column() + i)), four);
+    }
     __syncthreads();
     float sum = 0.0f;
     if (threadIdx.x < COLUMNS)
 #pragma unroll
-      for (int g = 0; g < GROUPS; ++g) sum += shared[g * COLUMNS + threadIdx.x];
+      for (int g = 0; g < GROUPS; ++g) sum += shared[g * COLUMNS + place(threadIdx.x)];
     return sum;
   }
 };

@@ -3,6 +3,7 @@
 
 #include "../common/gemm_bf16.cuh"
 #include "../common/gemm_f32.cuh"
+#include "../common/word_loader.cuh"
 
 // By the side of a tile; f32 has large ones only.
 constexpr int LARGE = 128, SMALL = 64;
@@ -24,9 +25,34 @@ template <int SIDE, Lies FIRST, Lies SECOND> struct TileProduct<bf16, SIDE, FIRS
   using Tile = Square<SIDE>;
   using First = gemm_bf16::Loader<SIDE, FIRST, Tile::THREADS>;
   using Second = gemm_bf16::Loader<SIDE, SECOND, Tile::THREADS>;
+  using FirstAsIs = gemm_bf16::WordLoader<SIDE, FIRST, Tile::THREADS>;
+  using SecondAsIs = gemm_bf16::WordLoader<SIDE, SECOND, Tile::THREADS>;
 
+  // The loop is there twice, so that whole lines do not pay for others.
+  template <typename Finish>
+  static __device__ void run(FirstAsIs first, SecondAsIs second, const GemmTask &task, Finish finish) {
+    if (first.is_whole() && second.is_whole())
+      multiply(first.whole(), second.whole(), task, finish);
+    else
+      multiply(first, second, task, finish);
+  }
+  // What changes an operand on its way has it by chunks.
+  template <typename Changed, typename Finish>
+  static __device__ void run(Changed first, SecondAsIs second, const GemmTask &task, Finish finish) {
+    multiply(first, Second(second), task, finish);
+  }
+  template <typename Changed, typename Finish>
+  static __device__ void run(FirstAsIs first, Changed second, const GemmTask &task, Finish finish) {
+    multiply(First(first), second, task, finish);
+  }
   template <typename A, typename B, typename Finish>
   static __device__ void run(A first, B second, const GemmTask &task, Finish finish) {
+    multiply(first, second, task, finish);
+  }
+
+private:
+  template <typename A, typename B, typename Finish>
+  static __device__ void multiply(A first, B second, const GemmTask &task, Finish finish) {
     gemm_bf16::product<Tile, FIRST, SECOND>(first, second, block_memory(), task, finish);
   }
 };
@@ -35,6 +61,8 @@ template <int SIDE, Lies FIRST, Lies SECOND> struct TileProduct<float, SIDE, FIR
   using Tile = Square<SIDE>;
   using First = gemm_f32::Loader<SIDE, FIRST, Tile::THREADS>;
   using Second = gemm_f32::Loader<SIDE, SECOND, Tile::THREADS>;
+  using FirstAsIs = First;
+  using SecondAsIs = Second;
 
   template <typename A, typename B, typename Finish>
   static __device__ void run(A first, B second, const GemmTask &task, Finish finish) {
@@ -43,12 +71,12 @@ template <int SIDE, Lies FIRST, Lies SECOND> struct TileProduct<float, SIDE, FIR
 };
 
 template <typename Product, typename T>
-__device__ inline typename Product::First first_of(const T *data, const GemmTask &task) {
-  return {data, task.rows, task.depth, task.row, task.begin};
+__device__ inline typename Product::FirstAsIs first_of(const T *data, const GemmTask &task) {
+  return {data, task.rows, task.depth, task.row, task.begin, task.end};
 }
 template <typename Product, typename T>
-__device__ inline typename Product::Second second_of(const T *data, const GemmTask &task) {
-  return {data, task.columns, task.depth, task.column, task.begin};
+__device__ inline typename Product::SecondAsIs second_of(const T *data, const GemmTask &task) {
+  return {data, task.columns, task.depth, task.column, task.begin, task.end};
 }
 
 // Numbers of the depth that are brought at once, for how many steps there is memory, and its bytes.

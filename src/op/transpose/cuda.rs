@@ -11,7 +11,7 @@ use crate::op::contract::{MAX_INPUTS, TensorType};
 use crate::op::device::{CudaBackward, CudaForward, OnCuda, Workspace};
 
 /// Sides of a block's tile.
-const LONG: usize = 128;
+const LONG: usize = 256;
 const SHORT: usize = 32;
 
 /// Matrices, with the rows and columns of each.
