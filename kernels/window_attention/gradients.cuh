@@ -78,9 +78,13 @@ template <typename T> struct Gradients {
     const int size = sizeof(T), down = window * window * 4, step = r.columns * pitch;
     // Queries go on in pairs of rows.
     const int end_row = min(r.rows, (r.row(min(end, r.positions) - 1) & ~1) + 2);
+    // In narrow rectangles a warp has every other one of its columns of keys, eight lanes for each, which meet nowhere.
+    const bool narrow = r.columns <= 8;
 #pragma unroll 1
-    for (int i = of_thread(); i < r.columns * r.columns; i += blockDim.x) {
-      const int kx = r.row(i), qx = r.columns - 1 - (i - kx * r.columns);
+    for (int i = of_thread(); i < (narrow ? 64 : r.columns * r.columns); i += blockDim.x) {
+      const int kx = narrow ? i / 8 % 4 * 2 + i / 32 : r.row(i);
+      const int qx = r.columns - 1 - (narrow ? i % 8 : i - kx * r.columns);
+      if (kx >= r.columns || qx < 0) continue;
       const unsigned keys = ds.address() + kx * pitch - begin * size;
 #pragma unroll 1
       for (int y = r.row(begin) & ~1; y < end_row;) {
@@ -116,7 +120,7 @@ template <typename T> struct Gradients {
     const Shared<float> of_strips = {ds.at};
     const int window = biases.window;
     const float scale = biases.scale;
-    each_of_lines(of.beside + of.below, r.columns, [&](int line, int x) {
+    each_of_lines(of.beside + of.below, r.columns, biases.pitch, [&](int line, int x) {
       const bool below = line >= of.beside;
       const int dy = of.distance(line), first = below ? r.rows : 0, end = below ? r.all_rows : r.rows;
       const float strip = biases.strips[line * window + x];
