@@ -63,16 +63,16 @@ template <typename Visit> __device__ inline void each_of_lines(int lines, int co
 //
 // Rows of a plane lie `pitch` numbers apart, so many that neighbouring queries and keys meet in no bank also where
 // they go on into the next row of a rectangle: that depends on its columns, and who goes on to other ones lays the
-// table out again. Keys in other planes lie in the banks that the position after the last one would have.
+// table out again.
 struct Biases {
   Shared<float> planes;
-  Shared<float> strips; // [at most 3 window - 2, window]: sums over their columns of keys, by that of the query
+  Shared<float> strips; // at most 3 window - 2: sums over their columns of keys, by that of the query
   Shared<int> keys;     // offsets of keys
   int window, side, widest; // pitch
   float root, scale; // of products for scores as they are, and as powers of two
   // Of the rectangle that is done:
   int columns, all_columns, pitch;
-  int paddings; // where their plane begins
+  int paddings, hidden; // where planes begin: that of the padding, and that of keys that are none
   bool laid;    // the table lies as the rectangle's columns want it
 
   static __device__ Biases take(Pieces &memory, const Map &map) {
@@ -92,7 +92,9 @@ struct Biases {
     laid = r.columns == columns && r.all_columns == all_columns;
     columns = r.columns, all_columns = r.all_columns;
     pitch = window <= 17 ? min(pitch_of(columns), widest) : widest;
-    paddings = in_bank(side * widest, offset(r, r.positions));
+    // Keys that are none read the same numbers, in the banks that the next position would have.
+    const int next = offset(r, r.positions);
+    paddings = in_bank(side * widest, next - 8), hidden = in_bank((side + window) * widest + 16, next);
   }
 
   __device__ float &padding(int y, int x) const { return planes[paddings + y * pitch + x]; }
@@ -120,10 +122,10 @@ struct Biases {
 
   // What nothing else is ever written to.
   __device__ void hide() const {
-    for (int i = of_thread(); i < window * widest + 32; i += blockDim.x) planes[hidden() + i] = -INFINITY;
+    const int first = (side + window) * widest + 16;
+    for (int i = of_thread(); i < window * widest + 32; i += blockDim.x) planes[first + i] = -INFINITY;
   }
 
-  __device__ int hidden() const { return (side + window) * widest + 16; }
   // The first place from `from` on where what belongs to a key with this offset is in the same bank as in the table.
   static __device__ int in_bank(int from, int offset) { return from + ((-offset - from) & 31); }
   // What lies before position `i` as a key, also beyond the last one, in the table's plane.
@@ -134,9 +136,7 @@ struct Biases {
 
   // The offset of position `i` as a key, of the padding, or of what fills the last tile of keys.
   __device__ int key(const Rectangle &r, int i) const {
-    const int in_table = offset(r, i);
-    const bool is_padding = i == r.positions && r.padded();
-    return (i < r.positions ? in_table : is_padding ? -paddings : -in_bank(hidden(), in_table)) * 4;
+    return (i < r.positions ? offset(r, i) : i == r.positions && r.padded() ? -paddings : -hidden) * 4;
   }
   // And as a query; what is none may have any: the last one's is in a bank of its own.
   __device__ int query(const Rectangle &r, int i) const {
@@ -149,14 +149,16 @@ struct Biases {
     const Strips of = Strips::of(r);
     each_of_lines(of.beside + of.below, r.columns, pitch, [&](int line, int x) {
       const Shared<float> values{planes.at + (middle(of.distance(line)) + x) * 4};
-      strips[line * window + x] = log_sum(line >= of.beside ? 0 : r.columns, r.all_columns,
+      strips[line * r.columns + x] = log_sum(line >= of.beside ? 0 : r.columns, r.all_columns,
                                           [=](int kx) { return values[-kx] * scale; });
     });
     __syncthreads();
-    each_of_lines(r.rows, r.columns, window, [&](int y, int x) {
+    // Strips, of which each is as long as a row, lie as queries are numbered.
+    for (int i = of_thread(); i < r.positions; i += blockDim.x) {
+      const int y = r.row(i), x = i - y * r.columns;
       padding(y, x) = log_sum(of.beside ? 0 : r.rows, of.below ? r.all_rows : r.rows,
-                              [=](int ky) { return strips[of.strip(ky >= r.rows, y - ky) * window + x]; }) *
+                              [=](int ky) { return strips[of.strip(ky >= r.rows, y - ky) * r.columns + x]; }) *
                       (1.0f / scale);
-    });
+    }
   }
 };
