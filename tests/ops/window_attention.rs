@@ -3,6 +3,7 @@
 
 use crformer::cuda::precision::Precision;
 use crformer::op::contract::{Operation, TensorType};
+use crformer::op::device::{OnCuda, Passes};
 use crformer::op::window_attention::WindowAttention;
 
 use crate::support::attend::{attend, dot};
@@ -347,4 +348,16 @@ fn wrong_inputs_are_named() {
     refused(op(2, 3, 1), [&qkv, &bias, &table], "table [(2w-1)^2, heads]");
     refused(op(2, 2, 1), [&qkv, &table, &table], "qkv_bias [3C]");
     refused(op(2, 2, 1), [&bias, &bias, &table], "qkv [B, H, W, 3C]");
+}
+
+/// Cards for graphics have 99 KB for a block: too little for a backward pass in f32, and for nothing else.
+#[test]
+fn blocks_with_too_little_shared_memory_are_refused() {
+    let case = case([1, 12, 12, 1, 32], 12, 0);
+    let types: Vec<&TensorType> = case.inputs.iter().map(|input| &input.of).collect();
+    let check = |precision, passes| case.op.check(&types, precision, 99 << 10, passes);
+    check(Precision::Bf16, Passes::Both).expect("room in bf16");
+    check(Precision::F32, Passes::Forward).expect("room for a forward pass");
+    let error = check(Precision::F32, Passes::Both).expect_err("too little").to_string();
+    assert!(error.contains("101376") && error.contains("--precision bf16"), "{error}");
 }

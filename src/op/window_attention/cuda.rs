@@ -14,7 +14,9 @@ use crate::cuda::kernels::Kernel;
 use crate::cuda::precision::Precision;
 use crate::error::{Error, Result};
 use crate::op::contract::{MAX_INPUTS, TensorType};
-use crate::op::device::{CudaBackward, CudaForward, CudaGradient, OnCuda, TICKETS, Workspace};
+use crate::op::device::{
+    CudaBackward, CudaForward, CudaGradient, OnCuda, Passes, TICKETS, Workspace,
+};
 
 /// The widest heads there are kernels for.
 const WIDEST: usize = 64;
@@ -213,6 +215,28 @@ impl Division {
 impl OnCuda for WindowAttention {
     fn parameters(&self) -> ArrayVec<usize, MAX_INPUTS> {
         ArrayVec::from_iter([1, 2])
+    }
+
+    fn check(
+        &self,
+        inputs: &[&TensorType],
+        precision: Precision,
+        most_shared: u32,
+        passes: Passes,
+    ) -> Result<()> {
+        let division = Division::of(self, inputs[0], precision)?;
+        let backward = match passes {
+            Passes::Forward => 0,
+            Passes::Both => division.backward_shared(division.group()),
+        };
+        let needed = division.forward_shared().max(backward);
+        match needed <= most_shared as usize {
+            true => Ok(()),
+            false => Err(Error::usage(format!(
+                "window_attention: blocks need {needed} bytes of shared memory in {precision:?}, the device has \
+                 {most_shared}; use --precision bf16 or --device cpu"
+            ))),
+        }
     }
 
     fn workspace(&self, inputs: &[&TensorType], precision: Precision) -> Workspace {
