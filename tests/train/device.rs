@@ -51,7 +51,7 @@ fn a_run_goes_on_on_another_device() {
 }
 
 /// What is hidden in the MLPs is kept if it fits, else made again, unless the settings say which; what still does not
-/// fit is an error.
+/// fit is an error, evaluations' room included.
 #[test]
 fn what_does_not_fit_is_made_again() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -62,11 +62,13 @@ fn what_does_not_fit_is_made_again() {
         println!("skipped: a GPU's memory cannot be filled to the byte");
         return;
     }
-    let trainer = |hidden: &str| {
-        let overrides = [format!("run.hidden={hidden}"), "training.batch=12".to_owned()];
+    let judged_on = |split: &str, hidden: &str| {
+        let overrides = [format!("run.hidden={hidden}"), format!("evaluation.split={split}")];
+        let overrides = [&overrides[..], &["training.batch=12".to_owned()]].concat();
         let settings = resolve(Base::File(&folder.path().join("tiny.toml")), &overrides);
         Trainer::new(&settings.expect("settings"), 4, &machine)
     };
+    let trainer = |hidden: &str| judged_on("", hidden);
     let memory = |trainer: &Trainer| trainer.session().memory();
     let [kept, again] = ["keep", "recompute"].map(|hidden| {
         let trainer = trainer(hidden).unwrap_or_else(|e| panic!("{hidden}: {e}"));
@@ -84,6 +86,11 @@ fn what_does_not_fit_is_made_again() {
     assert!(smaller.note().is_some_and(|note| note.contains("MLPs")), "{:?}", smaller.note());
     assert_eq!(memory(&smaller), again);
     drop((room, smaller));
+    let room = with_room_for(kept + (64 << 10));
+    drop(trainer("keep").expect("it fits"));
+    let error = judged_on("val", "keep").err().expect("no room to evaluate").to_string();
+    assert!(error.contains("room for evaluations"), "{error}");
+    drop(room);
     let _room = with_room_for(again / 2);
     let error = trainer("auto").err().expect("too little memory").to_string();
     assert!(error.contains("MiB free"), "{error}");
