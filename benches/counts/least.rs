@@ -11,14 +11,13 @@
 
 use crformer::cuda::precision::Precision;
 use crformer::op::Op;
-use crformer::op::contract::{Kind, TensorType};
+use crformer::op::contract::TensorType;
+use crformer::op::device::stored;
 
-use crate::memory::{format, gradient_format};
 use crate::work::{Direction, Work};
 
 fn bytes_of(of: &TensorType, precision: Precision) -> u64 {
-    let width = if of.kind == Kind::Index { 4 } else { format(of, precision).bytes() };
-    (of.shape.len() * width) as u64
+    (of.shape.len() * stored(of.kind, precision).bytes()) as u64
 }
 
 /// Bytes that have to move.
@@ -41,7 +40,8 @@ pub fn bytes(work: &Work, precision: Precision) -> u64 {
 
 fn gradients(work: &Work, precision: Precision) -> u64 {
     let of = |(input, write): (&crate::work::Input, &Option<crformer::write::Write>)| {
-        let once = (input.of.shape.len() * gradient_format(input, precision).bytes()) as u64;
+        let format = if input.parameter { Precision::F32 } else { precision };
+        let once = bytes_of(&input.of, format);
         write.map_or(0, |write| if write.adds() { 2 * once } else { once })
     };
     work.inputs.iter().zip(&work.writes).map(of).sum()

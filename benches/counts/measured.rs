@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use crate::counted::{self, Counted, OfKernel, SECTOR};
 use crate::least;
-use crate::memory::Memory;
+use crate::memory;
 use crate::work::{Direction, Work};
 
 /// What was counted and the least there is to do.
@@ -91,7 +91,7 @@ pub struct Measured {
 
 /// Runs an operation on the machine, from an empty cache.
 pub fn measure(device: &Device, precision: Precision, work: Work) -> Result<Measured> {
-    let mut memory = Memory::new(device, precision, &work)?;
+    let mut memory = memory::filled(device, precision, &work)?;
     let backward = work.direction == Direction::Backward;
     if backward {
         memory.forward()?;
@@ -119,7 +119,7 @@ pub fn launches(
     precision: Precision,
     work: &Work,
 ) -> Result<Vec<Option<(Kernel, Layout)>>> {
-    let memory = Memory::new(device, precision, work)?;
+    let memory = memory::filled(device, precision, work)?;
     let capture = device.capture(|| match work.direction {
         Direction::Backward => memory.backward(),
         _ => memory.forward(),

@@ -2,137 +2,45 @@
 
 use std::time::{Duration, Instant};
 
-use crformer::cuda::arguments::Pointer;
 use crformer::cuda::device::{Capture, Device};
-use crformer::cuda::memory::Buffer;
 use crformer::cuda::precision::Precision;
-use crformer::error::{Error, Result};
-use crformer::op::Op;
+use crformer::error::Result;
+use crformer::exec::Values;
+use crformer::exec::cuda::single::{Part, SingleOperation};
 use crformer::op::contract::{Kind, TensorType};
-use crformer::op::device::{
-    CudaBackward, CudaForward, CudaGradient, CudaInput, CudaRandom, TICKETS,
-};
 use crformer::write::Write;
-use half::bf16;
 
 use crate::run::Subject;
 use crate::work::Direction;
 
-/// An operation with the memory of its passes.
-pub struct Run<'a> {
+/// The memory of both passes, in which nothing is written.
+///
+/// # Errors
+/// The device has too little.
+pub fn blank<'a>(
     device: &'a Device,
-    precision: Precision,
     subject: &'a Subject,
-    /// In the precision of the run; of parameters in f32 too.
-    working: Vec<Buffer>,
-    full: Vec<Option<Buffer>>,
-    out: Buffer,
-    kept: Vec<Buffer>,
-    dout: Buffer,
-    gradients: Vec<Option<Buffer>>,
-    workspaces: [Buffer; 2],
-    tickets: Buffer,
-    step: Buffer,
+    precision: Precision,
+) -> Result<SingleOperation<'a>> {
+    let Subject { op, types, signature, .. } = subject;
+    let set = |&can: &bool| can.then_some(Write::Set);
+    let writes: Vec<Option<Write>> = signature.differentiable.iter().map(set).collect();
+    let types: Vec<&TensorType> = types.iter().collect();
+    SingleOperation::new(device, op.on_cuda(), &types, precision)?.with_backward(&writes)
 }
 
-impl<'a> Run<'a> {
-    pub fn new(device: &'a Device, subject: &'a Subject, precision: Precision) -> Result<Self> {
-        let Subject { op, types, signature, .. } = subject;
-        let (mut normal, mut indices) = (subject.normal(), subject.indices());
-        let parameters = op.on_cuda().parameters();
-        let (mut working, mut full) = (Vec::new(), Vec::new());
-        for (i, of) in types.iter().enumerate() {
-            if of.kind == Kind::Index {
-                let values = indices(of.shape.len());
-                working.push(filled(device, bytemuck::cast_slice(&values))?);
-                full.push(None);
-                continue;
-            }
-            let values = normal(of.shape.len());
-            working.push(filled(device, &encoded(&values, stored(of, precision)))?);
-            let wanted = parameters.contains(&i).then(|| bytemuck::cast_slice(&values));
-            full.push(wanted.map(|bytes| filled(device, bytes)).transpose()?);
-        }
-        let blank =
-            |of: &TensorType| device.allocate(of.shape.len() * stored(of, precision).bytes());
-        let gradient = |(i, of): (usize, &TensorType)| {
-            let bytes = of.shape.len() * of_gradient(op, i, of, precision).bytes();
-            signature.differentiable[i].then(|| device.allocate(bytes)).transpose()
-        };
-        let dout = encoded(&normal(signature.out.shape.len()), stored(&signature.out, precision));
-        let need = op.on_cuda().workspace(&types.iter().collect::<Vec<_>>(), precision);
-        let run = Self {
-            working,
-            full,
-            out: blank(&signature.out)?,
-            kept: signature.kept.iter().map(blank).collect::<Result<_>>()?,
-            dout: filled(device, &dout)?,
-            gradients: types.iter().enumerate().map(gradient).collect::<Result<_>>()?,
-            workspaces: [device.allocate(need.forward)?, device.allocate(need.backward)?],
-            tickets: device.zeros(TICKETS * size_of::<u32>())?,
-            step: device.zeros(size_of::<u64>())?,
-            device,
-            precision,
-            subject,
-        };
-        // A backward pass reads what it leaves.
-        run.forward().map(|()| run)
-    }
-
-    /// Queues one pass.
-    fn pass(&self, direction: Direction) -> Result<()> {
-        match direction {
-            Direction::Forward => self.forward(),
-            Direction::Backward => self.backward(),
+/// Writes all that backward reads.
+pub fn fill(run: &SingleOperation<'_>, subject: &Subject) -> Result<()> {
+    let (mut normal, mut indices) = (subject.normal(), subject.indices());
+    for (i, of) in subject.types.iter().enumerate() {
+        let len = of.shape.len();
+        match of.kind {
+            Kind::Index => run.write(Part::Input(i), Values::Index(&indices(len)))?,
+            _ => run.write(Part::Input(i), Values::F32(&normal(len)))?,
         }
     }
-
-    fn forward(&self) -> Result<()> {
-        self.subject.op.on_cuda().forward(&CudaForward {
-            device: self.device,
-            precision: self.precision,
-            types: self.subject.types.iter().collect(),
-            inputs: (0..self.working.len()).map(|i| self.input(i)).collect(),
-            out: self.out.pointer(),
-            kept: self.kept.iter().map(Buffer::pointer).collect(),
-            workspace: self.workspaces[0].pointer(),
-            tickets: self.tickets.pointer(),
-            random: self.random(),
-        })
-    }
-
-    fn backward(&self) -> Result<()> {
-        let gradient = |g: &Option<Buffer>| {
-            g.as_ref().map(|g| CudaGradient { values: g.pointer(), write: Write::Set })
-        };
-        self.subject.op.on_cuda().backward(&CudaBackward {
-            device: self.device,
-            precision: self.precision,
-            types: self.subject.types.iter().collect(),
-            inputs: (0..self.working.len()).map(|i| self.input(i)).collect(),
-            out: self.out.pointer(),
-            kept: self.kept.iter().map(Buffer::pointer).collect(),
-            dout: self.dout.pointer(),
-            dinputs: self.gradients.iter().map(gradient).collect(),
-            workspace: self.workspaces[1].pointer(),
-            tickets: self.tickets.pointer(),
-            random: self.random(),
-        })
-    }
-
-    fn input(&self, i: usize) -> CudaInput {
-        let working = self.working[i].pointer();
-        let full = match (&self.full[i], stored(&self.subject.types[i], self.precision)) {
-            (Some(full), _) => full.pointer(),
-            (None, Precision::F32) => working,
-            (None, Precision::Bf16) => Pointer::NULL,
-        };
-        CudaInput { working, full }
-    }
-
-    fn random(&self) -> CudaRandom {
-        CudaRandom { seed: 3, node: 3, step: self.step.pointer() }
-    }
+    run.write(Part::Dout, Values::F32(&normal(subject.signature.out.shape.len())))?;
+    run.forward()
 }
 
 /// How long a replay should take at least, so that the time between replays does not count.
@@ -150,8 +58,15 @@ pub struct Repeated<'a> {
 
 impl<'a> Repeated<'a> {
     /// Runs a pass twice, which loads its kernels and says how many make a replay.
-    pub fn new(device: &'a Device, run: &Run<'_>, direction: Direction) -> Result<Self> {
-        let pass = || run.pass(direction);
+    pub fn new(
+        device: &'a Device,
+        run: &SingleOperation<'_>,
+        direction: Direction,
+    ) -> Result<Self> {
+        let pass = || match direction {
+            Direction::Forward => run.forward(),
+            Direction::Backward => run.backward(),
+        };
         pass()?;
         device.synchronize()?;
         let start = Instant::now();
@@ -171,59 +86,4 @@ impl<'a> Repeated<'a> {
         self.device.synchronize()?;
         Ok(start.elapsed().mul_f64(count as f64 / (replays * self.passes) as f64))
     }
-}
-
-/// # Errors
-/// A run would need more memory than the device has free.
-pub fn check_memory(device: &Device, subject: &Subject, precision: Precision) -> Result<()> {
-    let Subject { op, types, signature, .. } = subject;
-    let bytes = |of: &TensorType| of.shape.len() * stored(of, precision).bytes();
-    let parameters = op.on_cuda().parameters();
-    let inputs: usize = types.iter().map(bytes).sum();
-    let full: usize = parameters.iter().map(|&i| 4 * types[i].shape.len()).sum();
-    let gradients = types.iter().enumerate().filter(|(i, _)| signature.differentiable[*i]);
-    let gradients =
-        gradients.map(|(i, t)| t.shape.len() * of_gradient(op, i, t, precision).bytes());
-    let kept: usize = signature.kept.iter().map(bytes).sum();
-    let work = op.on_cuda().workspace(&types.iter().collect::<Vec<_>>(), precision);
-    let passes = 2 * bytes(&signature.out) + kept + work.forward + work.backward;
-    let need = inputs + full + gradients.sum::<usize>() + passes;
-    device.synchronize()?;
-    let (free, total) = device.memory()?;
-    match need <= free {
-        true => Ok(()),
-        false => Err(Error::memory(format!(
-            "{} MiB are needed on {}, which has {} MiB free of {}",
-            need >> 20,
-            device.name(),
-            free >> 20,
-            total >> 20
-        ))),
-    }
-}
-
-/// Of a gradient: f32 for a parameter's.
-fn of_gradient(op: &Op, i: usize, of: &TensorType, precision: Precision) -> Precision {
-    match op.on_cuda().parameters().contains(&i) {
-        true => Precision::F32,
-        false => stored(of, precision),
-    }
-}
-
-/// How a device keeps a tensor in memory.
-fn stored(of: &TensorType, precision: Precision) -> Precision {
-    if of.kind == Kind::Activation { precision } else { Precision::F32 }
-}
-
-fn encoded(values: &[f32], format: Precision) -> Vec<u8> {
-    match format {
-        Precision::F32 => bytemuck::cast_slice(values).to_vec(),
-        Precision::Bf16 => values.iter().flat_map(|&x| bf16::from_f32(x).to_le_bytes()).collect(),
-    }
-}
-
-fn filled(device: &Device, bytes: &[u8]) -> Result<Buffer> {
-    let buffer = device.allocate(bytes.len())?;
-    device.upload(&buffer, 0, bytes)?;
-    Ok(buffer)
 }

@@ -98,15 +98,17 @@ fn on_device(
     device: &cuda::device::Device,
     precision: Precision,
 ) -> Result<()> {
-    device::check_memory(device, subject, precision)?;
-    let run = OnceCell::new();
-    let run = || run.get_or_init(|| or_end(device::Run::new(device, subject, precision)));
+    let run = device::blank(device, subject, precision)?;
+    // Numbers are drawn only if the command line chooses one of its directions.
+    let filled = OnceCell::new();
+    let filled = || filled.get_or_init(|| or_end(device::fill(&run, subject)));
     let mut group = c.benchmark_group(name);
     for direction in [Direction::Forward, Direction::Backward] {
         let passes = OnceCell::new();
         group.throughput(Work::of(subject, direction, precision).throughput());
         group.bench_function(format!("{} {}", direction.name(), label(precision)), |b| {
-            let passes = passes.get_or_init(|| or_end(Repeated::new(device, run(), direction)));
+            filled();
+            let passes = passes.get_or_init(|| or_end(Repeated::new(device, &run, direction)));
             b.iter_custom(|count| or_end(passes.time(count)));
         });
     }

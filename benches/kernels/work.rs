@@ -3,7 +3,8 @@
 
 use crformer::cuda::precision::Precision;
 use crformer::op::Op;
-use crformer::op::contract::{Kind, TensorType};
+use crformer::op::contract::TensorType;
+use crformer::op::device::stored;
 use criterion::Throughput;
 
 use crate::run::Subject;
@@ -48,11 +49,7 @@ impl Work {
 }
 
 fn bytes(of: &TensorType, precision: Precision) -> usize {
-    let width = match of.kind {
-        Kind::Activation => precision.bytes(),
-        Kind::Statistic | Kind::Index => 4,
-    };
-    of.shape.len() * width
+    of.shape.len() * stored(of.kind, precision).bytes()
 }
 
 fn forward_bytes(subject: &Subject, precision: Precision) -> usize {

@@ -185,8 +185,11 @@ class WindowAttention(nn.Module):
         q, k, v = self.qkv(x).view(M, N, 3, self.heads, C // self.heads).permute(2, 0, 3, 1, 4).unbind(0)
         bias = self.bias(regions) if self.fixed is None else self.fixed
         if bias.shape[0] not in (1, M):
-            bias = bias.expand(M // bias.shape[0], *bias.shape).reshape(M, *bias.shape[1:])
-        return self.proj(attend(q, k, v, bias, self.how).transpose(1, 2).reshape(M, N, C))
+            # Windows stand beside the heads, so that pictures share their biases: they would be copied else.
+            q, k, v = (x.reshape(M // bias.shape[0], -1, N, C // self.heads) for x in (q, k, v))
+            bias = bias.reshape(1, -1, N, N)
+        out = attend(q, k, v, bias, self.how).view(M, self.heads, N, C // self.heads)
+        return self.proj(out.transpose(1, 2).reshape(M, N, C))
 
 
 class SwinBlock(nn.Module):

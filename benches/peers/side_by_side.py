@@ -20,6 +20,11 @@ import time
 import engine
 
 DTYPES = ("f32", "tf32", "bf16", "bf16-pure")
+NO_MEMORY = "too little memory"
+
+
+class NoMemory(Exception):
+    """The peer needs more memory than the device has, which is a result."""
 
 
 class Runner:
@@ -32,6 +37,8 @@ class Runner:
 
     def answer(self, expected=None):
         line = self.process.stdout.readline().strip()
+        if line == NO_MEMORY:
+            raise NoMemory(f"{self.name}: {NO_MEMORY}")
         if not line or (expected is not None and line != expected):
             self.process.kill()
             raise RuntimeError(f"{self.name} ended with {self.process.wait()} (its message is above), having said {line!r}")
@@ -52,15 +59,19 @@ def serve_peer(what, attention, size, arguments):
 
     import time_pytorch
 
-    call = time_pytorch.prepare(what, attention, size, arguments)[0]
     wait = torch.cuda.synchronize if arguments.device.startswith("cuda") else lambda: None
-    wait()
-    print("ready", flush=True)
-    for _ in sys.stdin:
-        began = time.perf_counter()
-        call()
+    try:
+        call = time_pytorch.prepare(what, attention, size, arguments)[0]
         wait()
-        print(f"{(time.perf_counter() - began) * 1e3:.3f}", flush=True)
+        print("ready", flush=True)
+        for _ in sys.stdin:
+            began = time.perf_counter()
+            call()
+            wait()
+            print(f"{(time.perf_counter() - began) * 1e3:.3f}", flush=True)
+    except torch.OutOfMemoryError as error:
+        print(error, file=sys.stderr)
+        print(NO_MEMORY, flush=True)
 
 
 def starters(what, attention, size, mode, bench, arguments):
@@ -124,9 +135,9 @@ def compare(what, attention, size, mode, bench, arguments):
     try:
         starts = starters(what, attention, size, mode, bench, arguments)
         times = (times_apart if arguments.apart else times_in_turn)(starts, arguments)
-    except (RuntimeError, ValueError, OSError) as error:
+    except (NoMemory, RuntimeError, ValueError, OSError) as error:
         print(json.dumps({**line, "error": str(error)}), flush=True)
-        return False
+        return isinstance(error, NoMemory)
     ratios = sorted(ours / theirs for ours, theirs in zip(*times))
     low, _, high = statistics.quantiles(ratios, n=4)
     for name, column in zip(("crformer", "pytorch"), times):

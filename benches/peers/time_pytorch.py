@@ -157,6 +157,8 @@ def prepare(what, attention, size, arguments):
     if arguments.dtype == "tf32":
         torch.set_float32_matmul_precision("high")
     device = torch.device(arguments.device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device.index or 0)
     config = read_config(arguments.config)
     # Autocast is over weights in f32; bf16-pure trains weights that are kept in bf16.
     held = torch.float32 if what == "training" and arguments.dtype == "bf16" else DTYPES[arguments.dtype]

@@ -65,7 +65,7 @@ template <typename Tile> __device__ inline int in_half(int row, int column) {
   return row * Tile::COLUMNS + (column ^ (row % 4 * 8));
 }
 
-// How many rows of columns a thread hands to a type of `finish` at once: two overlap their accesses to memory, one
+// How many groups of columns a thread hands to a type of `finish` at once: two overlap their accesses to memory, one
 // spares registers where what follows the product is long.
 template <typename Finish> constexpr int AT_ONCE = 2;
 

@@ -3,105 +3,152 @@
 // longest come first, so that the device is not left waiting for them.
 #pragma once
 
+#include "../common/turns.cuh"
 #include "activated.cuh"
 #include "columns.cuh"
 #include "norm.cuh"
 #include "parts.cuh"
 
+// As kernels are told; null for what there is not or nobody wants.
+template <typename T> struct LinearBackward {
+  const T *dpre, *inp;
+  Norm norm;
+  const T *weight;
+  T *dinp;
+  float *dweight, *dbias;
+  T *dresidual;
+  float *input_memory, *weight_memory, *partial;
+  unsigned *input_tickets, *weight_tickets, *bias_tickets;
+  // Where inp is what an activation gets, what that makes of it, and TURNS counters.
+  T *activated;
+  unsigned *turns;
+  int rows, outputs, inputs, input_parts, weight_parts, chunks, weight_first, activation;
+  int add_input, add_weight, add_bias, add_residual;
+  Drop drop;
+
+  static constexpr int TURNS = 1 + Phase::COUNTERS;
+
+  __device__ Columns<T> columns(const Drop &dropped) const {
+    return {dpre, nullptr, nullptr, dresidual, dbias, partial, bias_tickets, rows, outputs, chunks, NONE, add_bias,
+            add_residual, dropped};
+  }
+};
+
 // What the products' operands become on their way.
 enum class Change {
   NONE,
-  NORM, // dweight is the product with the norm of inp
-  DROP, // dpre is what is not dropped of dout
-  ACTIVATION, // DROP, and inp is activated; dinp is the gradient of what it is before
+  NORM,       // dweight is the product with the norm of inp
+  DROP,       // dpre is what is not dropped of dout
+  ACTIVATION, // DROP, and dweight is the product with activation(inp); dinp is the gradient of inp before it
 };
 
 template <typename T, Change CHANGE> struct Products {
-  const T *dpre, *inp, *weight;
-  Gradient<T> dinp; // to null if it is not wanted, as dweight
-  Gradient<float> dweight;
-  Parts input_parts, weight_parts;
-  int rows, outputs, inputs;
-  bool weight_first;
-  Norm norm;
-  Drop drop;
-  int activation = NONE;
+  const LinearBackward<T> &of;
   static constexpr bool DROPS = CHANGE == Change::DROP || CHANGE == Change::ACTIVATION;
 
   // forward: pre = norm(inp) weight^T + bias
   template <int SIDE> __device__ void make_input(int block) const {
     using Product = TileProduct<T, SIDE, Lies::BY_DEPTH, Lies::BY_OTHER>;
-    const TilePart<Square<SIDE>> part(input_parts, rows, inputs, outputs, block, DEPTH_STEP<T>);
+    const Parts parts = {of.input_memory, of.input_tickets, of.input_parts};
+    const TilePart<Square<SIDE>> part(parts, of.rows, of.inputs, of.outputs, block, DEPTH_STEP<T>);
     const GemmTask &task = part.task;
     if constexpr (CHANGE == Change::ACTIVATION)
-      if (input_parts.count == 1) expect_tile<Square<SIDE>>(inp, rows, inputs, {task.row, task.column});
-    part.run([&](auto put) { Product::run(dpre_of<Product>(task, task.row, task.begin), second_of<Product>(weight, task), task, put); }, finish_input());
+      if (parts.count == 1) expect_tile<Square<SIDE>>(of.inp, of.rows, of.inputs, {task.row, task.column});
+    const auto make = [&](auto put) {
+      Product::run(dpre_of<Product>(task, task.row, task.begin), second_of<Product>(of.weight, task), task, put);
+    };
+    part.run(make, finish_input());
   }
 
   // forward: pre = norm(inp) weight^T + bias
   template <int SIDE> __device__ void make_weight(int block) const {
     using Product = TileProduct<T, SIDE, Lies::BY_OTHER, Lies::BY_OTHER>;
-    const TilePart<Square<SIDE>> part(weight_parts, outputs, inputs, rows, block, DEPTH_STEP<T>);
+    const Parts parts = {of.weight_memory, of.weight_tickets, of.weight_parts};
+    const TilePart<Square<SIDE>> part(parts, of.outputs, of.inputs, of.rows, block, DEPTH_STEP<T>);
     const GemmTask &task = part.task;
-    part.run([&](auto put) { Product::run(dpre_of<Product>(task, task.begin, task.row), inp_of<Product, SIDE>(task), task, put); }, finish(dweight));
+    const auto make = [&](auto put) {
+      Product::run(dpre_of<Product>(task, task.begin, task.row), inp_of<Product, SIDE>(task), task, put);
+    };
+    part.run(make, finish(Gradient<float>{of.dweight, of.inputs, of.add_weight != 0}));
   }
 
   // What takes a product.
   template <typename To> __device__ auto finish(const Gradient<To> &gradient) const {
     if constexpr (DROPS)
-      return Scaled<To>{gradient, drop.factor()};
+      return Scaled<To>{gradient, of.drop.factor()};
     else
       return gradient;
   }
   __device__ auto finish_input() const {
+    const Gradient<T> gradient = {of.dinp, of.inputs, of.add_input != 0};
     if constexpr (CHANGE == Change::ACTIVATION)
-      return Differentiated<T>{dinp, inp, activation, drop.factor()};
+      return Differentiated<T>{gradient, of.inp, of.activated, of.activation, of.drop.factor()};
     else
-      return finish(dinp);
+      return finish(gradient);
   }
 
   // dpre from there on.
   template <typename Product> __device__ auto dpre_of(const GemmTask &task, int row, int column) const {
-    const auto loader = first_of<Product>(dpre, task);
+    const auto loader = first_of<Product>(of.dpre, task);
     if constexpr (DROPS)
-      return DroppedLoader<typename Product::First>(loader, drop, rows, outputs, row, column);
+      return DroppedLoader<typename Product::First>(loader, of.drop, of.rows, of.outputs, row, column);
     else
       return loader;
   }
 
   template <typename Product, int SIDE> __device__ auto inp_of(const GemmTask &task) const {
-    const auto loader = second_of<Product>(inp, task);
     if constexpr (CHANGE == Change::NORM) {
       using Normalized = NormalizedLoader<typename Product::Second>;
       float *const memory = norm_memory<T, SIDE>();
-      Normalized::put_others(memory, norm.weight, norm.bias, task.column, inputs);
-      return Normalized(loader, memory, norm.mean, norm.rstd, rows, task.begin, rows - task.begin);
-    } else if constexpr (CHANGE == Change::ACTIVATION) {
-      return ActivatedLoader<typename Product::Second>(loader, activation);
+      Normalized::put_others(memory, of.norm.weight, of.norm.bias, task.column, of.inputs);
+      return Normalized(second_of<Product>(of.inp, task), memory, of.norm.mean, of.norm.rstd, of.rows, task.begin,
+                        of.rows - task.begin);
     } else {
-      return loader;
+      return second_of<Product>(CHANGE == Change::ACTIVATION ? of.activated : of.inp, task);
     }
   }
 
+  // What goes through dout number by number.
+  template <int SIDE> __device__ void run_columns(int block) const {
+    const Columns<T> columns = of.columns(DROPS ? of.drop : Drop{});
+    ColumnBlocks<T>(columns).template run<gemm_threads(SIDE)>(block, reinterpret_cast<float *>(block_memory()));
+  }
+
   template <int SIDE> __device__ int input_blocks() const {
-    return dinp.to == nullptr ? 0 : tiles_of<SIDE>(rows) * tiles_of<SIDE>(inputs) * input_parts.count;
+    return of.dinp == nullptr ? 0 : tiles_of<SIDE>(of.rows) * tiles_of<SIDE>(of.inputs) * of.input_parts;
   }
   template <int SIDE> __device__ int weight_blocks() const {
-    return dweight.to == nullptr ? 0 : tiles_of<SIDE>(outputs) * tiles_of<SIDE>(inputs) * weight_parts.count;
+    return of.dweight == nullptr ? 0 : tiles_of<SIDE>(of.outputs) * tiles_of<SIDE>(of.inputs) * of.weight_parts;
   }
 };
 
-template <int SIDE, typename T, Change CHANGE>
-__device__ inline void backward(const Products<T, CHANGE> &products, ColumnBlocks<T> &columns) {
+template <int SIDE, Change CHANGE, typename T> __device__ inline void backward(const LinearBackward<T> &of) {
+  const Products<T, CHANGE> products = {of};
   const int of_weight = products.template weight_blocks<SIDE>(), of_input = products.template input_blocks<SIDE>();
   const int block = blockIdx.x;
-  const int in_weight = products.weight_first ? block : block - of_input;
-  const int in_input = products.weight_first ? block - of_weight : block;
+  const int in_weight = of.weight_first ? block : block - of_input;
+  const int in_input = of.weight_first ? block - of_weight : block;
   if (in_weight >= 0 && in_weight < of_weight)
     products.template make_weight<SIDE>(in_weight);
   else if (in_input >= 0 && in_input < of_input)
     products.template make_input<SIDE>(in_input);
   else
-    columns.template run<gemm_threads(SIDE)>(block - of_weight - of_input,
-                                             reinterpret_cast<float *>(block_memory()));
+    products.template run_columns<SIDE>(block - of_weight - of_input);
+}
+
+// The same through an activation: dinp's tiles leave what it makes, for which dweight's wait.
+template <int SIDE, typename T> __device__ inline void backward_through_activation(const LinearBackward<T> &of) {
+  const Products<T, Change::ACTIVATION> products = {of};
+  const int of_weight = products.template weight_blocks<SIDE>(), of_input = products.template input_blocks<SIDE>();
+  const Phase activating = {of.turns + 1, of_input, of_weight};
+  const int turn = take_turn(of.turns);
+  if (turn < of_input) {
+    products.template make_input<SIDE>(turn);
+    if (of_weight > 0) activating.done();
+  } else if (turn < of_input + of_weight) {
+    activating.wait();
+    products.template make_weight<SIDE>(turn - of_input);
+  } else {
+    products.template run_columns<SIDE>(turn - of_input - of_weight);
+  }
 }

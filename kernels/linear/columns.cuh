@@ -73,16 +73,23 @@ template <int WIDTH, int THREADS> struct ColumnThreads {
   }
 };
 
-template <typename T> struct ColumnBlocks {
+// As kernels are told; null for what is not wanted.
+template <typename T> struct Columns {
   const T *dout, *saved; // `saved` where there is an activation: its output for ReLU, its input for GELU
-  T *dpre, *dresidual;   // null for what is not wanted, as dbias
+  T *dpre, *dresidual;
   float *dbias, *partial; // [chunks, column tiles, COLUMNS]
   unsigned *tickets;      // of column tiles
-  int rows, outputs, chunks, activation;
-  bool add_residual, add_bias;
+  int rows, outputs, chunks, activation, add_bias, add_residual;
   Drop drop;
+};
 
-  __device__ int tiles() const { return tiles_of<COLUMNS>(outputs); }
+template <typename T> struct ColumnBlocks {
+  const Columns<T> &of;
+  DropCursor drop;
+
+  __device__ explicit ColumnBlocks(const Columns<T> &of_) : of(of_), drop(of_.drop) {}
+
+  __device__ int tiles() const { return tiles_of<COLUMNS>(of.outputs); }
 
   // Block `block` of tiles() * chunks.
   template <int THREADS> __device__ void run(int block, float *shared) {
@@ -91,40 +98,40 @@ template <typename T> struct ColumnBlocks {
     const int tile = block % tiles(), chunk = block / tiles();
     float sums[WIDTH] = {};
     each_row<THREADS>(tile, chunk, sums);
-    if (dbias == nullptr) return;
+    if (of.dbias == nullptr) return;
     const float sum = Threads::sum(sums, shared);
-    if (chunks == 1) {
+    if (of.chunks == 1) {
       put_sum(tile, sum);
     } else {
-      float *const of_tile = partial + static_cast<size_t>(tile) * COLUMNS;
+      float *const of_tile = of.partial + static_cast<size_t>(tile) * COLUMNS;
       const size_t stride = static_cast<size_t>(tiles()) * COLUMNS;
       if (threadIdx.x < COLUMNS) of_tile[chunk * stride + threadIdx.x] = sum;
-      if (is_last_block(tickets + tile, chunks)) put_sum(tile, sum_of_chunks<THREADS>(of_tile, stride, shared));
+      if (is_last_block(of.tickets + tile, of.chunks)) put_sum(tile, sum_of_chunks<THREADS>(of_tile, stride, shared));
     }
   }
 
   template <int THREADS, int WIDTH>
   __device__ void each_row(int tile, int chunk, float (&sums)[WIDTH]) {
     using Threads = ColumnThreads<WIDTH, THREADS>;
-    const int column = tile * COLUMNS + Threads::column(), count = min(max(outputs - column, 0), WIDTH);
-    const bool whole = count == WIDTH && aligned<WIDTH>(dout, outputs) && aligned<WIDTH>(saved, outputs) &&
-                       aligned<WIDTH>(dpre, outputs) && aligned<WIDTH>(dresidual, outputs);
-    const int height = (rows + chunks - 1) / chunks, end = min((chunk + 1) * height, rows);
+    const int column = tile * COLUMNS + Threads::column(), count = min(max(of.outputs - column, 0), WIDTH);
+    const bool whole = count == WIDTH && aligned<WIDTH>(of.dout, of.outputs) && aligned<WIDTH>(of.saved, of.outputs) &&
+                       aligned<WIDTH>(of.dpre, of.outputs) && aligned<WIDTH>(of.dresidual, of.outputs);
+    const int height = (of.rows + of.chunks - 1) / of.chunks, end = min((chunk + 1) * height, of.rows);
 #pragma unroll 2
     for (int row = chunk * height + Threads::group(); row < end; row += Threads::GROUPS) {
-      const size_t at = static_cast<size_t>(row) * outputs + column;
+      const size_t at = static_cast<size_t>(row) * of.outputs + column;
       float d[WIDTH];
-      load_some(dout + at, count, whole, d);
+      load_some(of.dout + at, count, whole, d);
       // forward: out = drop(activation(pre)) + residual
-      if (dresidual != nullptr) put_some(dresidual + at, count, whole, d, add_residual);
+      if (of.dresidual != nullptr) put_some(of.dresidual + at, count, whole, d, of.add_residual);
       drop.apply(row, at, drop.scale, d);
-      if (activation != NONE) {
+      if (of.activation != NONE) {
         float s[WIDTH];
-        load_some(saved + at, count, whole, s);
+        load_some(of.saved + at, count, whole, s);
 #pragma unroll
-        for (int i = 0; i < WIDTH; ++i) d[i] = differentiate<T>(d[i], s[i], activation);
+        for (int i = 0; i < WIDTH; ++i) d[i] = differentiate<T>(d[i], s[i], of.activation);
       }
-      if (dpre != nullptr) put_some(dpre + at, count, whole, d, false);
+      if (of.dpre != nullptr) put_some(of.dpre + at, count, whole, d, false);
       // forward: pre = inp weight^T + bias
 #pragma unroll
       for (int i = 0; i < WIDTH; ++i) sums[i] += d[i];
@@ -136,7 +143,7 @@ template <typename T> struct ColumnBlocks {
     using Threads = ColumnThreads<FOUR, THREADS>;
     float sums[FOUR] = {};
 #pragma unroll 8
-    for (int chunk = Threads::group(); chunk < chunks; chunk += Threads::GROUPS) {
+    for (int chunk = Threads::group(); chunk < of.chunks; chunk += Threads::GROUPS) {
       float more[FOUR];
       load<float, FOUR>(of_tile + chunk * stride + Threads::column(), more);
 #pragma unroll
@@ -148,6 +155,6 @@ template <typename T> struct ColumnBlocks {
   __device__ void put_sum(int tile, float value) const {
     const float sum[1] = {value};
     const int column = tile * COLUMNS + threadIdx.x;
-    if (threadIdx.x < COLUMNS && column < outputs) put(dbias + column, sum, add_bias);
+    if (threadIdx.x < COLUMNS && column < of.outputs) put(of.dbias + column, sum, of.add_bias);
   }
 };

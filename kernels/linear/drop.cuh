@@ -7,7 +7,7 @@
 
 enum Dropping : int { NOTHING = 0, NUMBERS = 1, SAMPLES = 2 };
 
-// The first seven are arguments of a kernel, which take no registers until they are used.
+// As kernels are told.
 struct Drop {
   int what;
   int sample_rows; // of a sample
@@ -16,14 +16,20 @@ struct Drop {
   unsigned long long seed;
   int node;
   const unsigned long long *step; // in memory, so that a recorded launch draws other words each time
-  // The rows whose sample was drawn last, and whether it is kept.
-  int begin = 0, end = 0;
-  bool kept = false;
 
   __device__ Philox random() const { return node_stream(seed, *step, node); }
   // What is kept is multiplied by.
   __device__ float factor() const { return what == NOTHING ? 1.0f : scale; }
   __device__ bool keeps(unsigned word) const { return word >> 8 >= static_cast<unsigned>(least); }
+};
+
+// The same for a thread that goes through a matrix, and draws a sample's word once.
+struct DropCursor : Drop {
+  // The rows whose sample was drawn last, and whether it is kept.
+  int begin = 0, end = 0;
+  bool kept = false;
+
+  __device__ DropCursor(const Drop &drop) : Drop(drop) {}
 
   // Where samples are dropped.
   __device__ bool keeps_row(int row) {
@@ -76,7 +82,7 @@ struct Drop {
 template <typename Loader> struct DroppedLoader : Loader {
   using T = typename Loader::Number;
   static constexpr bool BY_DEPTH = Loader::BY_DEPTH;
-  Drop drop;
+  DropCursor drop;
   int rows, columns;
   int row, column; // of this thread's first number: in the first step, but rows along the depth in the next
   unsigned kept;   // where samples are dropped, of those lines a bit for each of this thread's

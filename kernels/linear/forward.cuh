@@ -13,7 +13,7 @@ template <typename T> struct Epilogue {
   const T *residual;
   T *out, *pre;
   int outputs, activation;
-  Drop drop;
+  DropCursor drop;
 
   __device__ bool all_aligned() const {
     return aligned<FOUR>(out, outputs) && aligned<FOUR>(pre, outputs) && aligned<FOUR>(residual, outputs) &&
@@ -45,35 +45,51 @@ template <typename T> struct Epilogue {
 
 template <typename T> constexpr int AT_ONCE<Epilogue<T>> = 1;
 
-template <int SIDE, typename T>
-__device__ inline void forward(const T *inp, const T *weight, int rows, int inputs, const Parts &parts,
-                               const Epilogue<T> &epilogue) {
+// As kernels are told; null for what there is not.
+template <typename T> struct LinearForward {
+  const T *inp;
+  Norm norm;
+  const T *weight;
+  const float *bias;
+  const T *residual;
+  T *out, *pre;
+  float *memory;
+  unsigned *tickets;
+  float eps;
+  int rows, outputs, inputs, parts, activation;
+  Drop drop;
+
+  __device__ Parts all_parts() const { return {memory, tickets, parts}; }
+  __device__ Epilogue<T> epilogue() const { return {bias, residual, out, pre, outputs, activation, drop}; }
+};
+
+template <int SIDE, typename T> __device__ inline void forward(const LinearForward<T> &of) {
   using Product = TileProduct<T, SIDE, Lies::BY_DEPTH, Lies::BY_DEPTH>;
-  const TilePart<Square<SIDE>> part(parts, rows, epilogue.outputs, inputs, blockIdx.x, DEPTH_STEP<T>);
+  const TilePart<Square<SIDE>> part(of.all_parts(), of.rows, of.outputs, of.inputs, blockIdx.x, DEPTH_STEP<T>);
   const GemmTask &task = part.task;
-  part.run([&](auto put) { Product::run(first_of<Product>(inp, task), second_of<Product>(weight, task), task, put); },
-           epilogue);
+  const auto make = [&](auto put) {
+    Product::run(first_of<Product>(of.inp, task), second_of<Product>(of.weight, task), task, put);
+  };
+  part.run(make, of.epilogue());
 }
 
 // The same of the input's norm, whose statistics are made here and left for backward.
-template <int SIDE, typename T>
-__device__ inline void forward(const T *inp, const Norm &norm, float eps, const T *weight, int rows, int inputs,
-                               const Parts &parts, const Epilogue<T> &epilogue) {
+template <int SIDE, typename T> __device__ inline void forward_of_norm(const LinearForward<T> &of) {
   using Product = TileProduct<T, SIDE, Lies::BY_DEPTH, Lies::BY_DEPTH>;
   using First = NormalizedLoader<typename Product::First>;
-  const TilePart<Square<SIDE>> part(parts, rows, epilogue.outputs, inputs, blockIdx.x, DEPTH_STEP<T>);
+  const TilePart<Square<SIDE>> part(of.all_parts(), of.rows, of.outputs, of.inputs, blockIdx.x, DEPTH_STEP<T>);
   const GemmTask &task = part.task;
+  const Norm &norm = of.norm;
   float *const memory = norm_memory<T, SIDE>();
   const bool leave = norm.mean != nullptr && task.column == 0 && part.which == 0;
-  tile_statistics(inp, rows, inputs, task.row, eps, [&](int row, float mean, float rstd) {
+  tile_statistics(of.inp, of.rows, of.inputs, task.row, of.eps, [&](int row, float mean, float rstd) {
     memory[row - task.row] = mean, memory[SIDE + row - task.row] = rstd;
-    if (leave && row < rows) norm.mean[row] = mean, norm.rstd[row] = rstd;
+    if (leave && row < of.rows) norm.mean[row] = mean, norm.rstd[row] = rstd;
   });
-  part.run(
-      [&](auto put) {
-        const First first(first_of<Product>(inp, task), memory, norm.weight, norm.bias, inputs, task.begin,
-                          rows - task.row);
-        Product::run(first, second_of<Product>(weight, task), task, put);
-      },
-      epilogue);
+  const auto make = [&](auto put) {
+    const First first(first_of<Product>(of.inp, task), memory, norm.weight, norm.bias, of.inputs, task.begin,
+                      of.rows - task.row);
+    Product::run(first, second_of<Product>(of.weight, task), task, put);
+  };
+  part.run(make, of.epilogue());
 }

@@ -5,15 +5,21 @@
 #include "../linear/forward.cuh"
 #include "hidden.cuh"
 
-// What both products read.
-struct MlpInput {
+// As kernels are told; null for what there is not.
+struct MlpForward {
   const bf16 *inp;
   Norm norm; // of inp, unless its weight is null
-  float eps;
   const bf16 *first_weight;  // [hidden, inputs]
-  const float *first_bias;   // [hidden] or null
+  const float *first_bias;   // [hidden]
   const bf16 *second_weight; // [outputs, hidden]
-  int rows, inputs, hidden, outputs, activation;
+  const float *second_bias;  // [outputs]
+  const bf16 *residual;
+  bf16 *out, *pre;
+  float *memory;
+  unsigned *tickets;
+  float eps;
+  int rows, inputs, hidden, outputs, parts, activation;
+  Drop drop;
 };
 
 // Two numbers at once: of an assignment nvcc makes two stores now and then.
@@ -25,15 +31,13 @@ __device__ inline void store_shared(unsigned at, float first, float second) {
 template <typename Shape> struct MlpBlock {
   static constexpr int ROW_TILES = Shape::ROW_TILES; // of 16 rows
   static constexpr int DEPTHS = Shape::CHANNELS / 16, COLUMN_TILES = Shape::CHANNELS / 8;
-  const MlpInput &of;
-  const Pre &pre;
+  const MlpForward &of;
   const GemmTask &task;
   // This thread's share of its warp's rows.
   unsigned inputs[DEPTHS][ROW_TILES][4];
   float sums[ROW_TILES][COLUMN_TILES][4];
 
-  __device__ MlpBlock(const MlpInput &of_, const Pre &pre_, const GemmTask &task_)
-      : of(of_), pre(pre_), task(task_) {}
+  __device__ MlpBlock(const MlpForward &of_, const GemmTask &task_) : of(of_), task(task_) {}
 
   // Brings that step's weights. Where a thread finds them is worked out anew each time, from numbers of which
   // nvcc does not know what they are, and takes no registers meanwhile.
@@ -126,8 +130,8 @@ template <typename Shape> struct MlpBlock {
     const unsigned weights = shared_address(block_memory()) + slot * Shape::STEP_BYTES;
     Hidden<Shape> hidden(Shape::floats(Shape::BIASES_AT) + slot * HIDDEN_STEP + line);
     make_hidden(hidden, weights, line);
-    if (pre.to != nullptr)
-      hidden.put(pre, task.row + Shape::warp_row(), task.begin + step * HIDDEN_STEP + line);
+    if (of.pre != nullptr)
+      hidden.put({of.pre, of.rows, of.hidden}, task.row + Shape::warp_row(), task.begin + step * HIDDEN_STEP + line);
     hidden.activate(of.activation);
     add_hidden(hidden, weights + Shape::WEIGHTS, line);
   }
@@ -221,16 +225,14 @@ template <typename Shape> struct MlpBlock {
 };
 
 // Up to CHANNELS inputs and outputs.
-template <int CHANNELS>
-__device__ inline void mlp_forward(const MlpInput &of, const Pre &pre, const Parts &parts,
-                                   const Epilogue<bf16> &epilogue) {
+template <int CHANNELS> __device__ inline void mlp_forward(const MlpForward &of) {
   using Shape = MlpShape<CHANNELS>;
+  const Parts parts = {of.memory, of.tickets, of.parts};
   const TilePart<typename Shape::Tile> part(parts, of.rows, of.outputs, of.hidden, blockIdx.x, HIDDEN_STEP);
-  part.run(
-      [&](auto put) {
-        MlpBlock<Shape> block(of, pre, part.task);
-        block.run(of.norm.mean != nullptr && part.which == 0);
-        block.finish(put);
-      },
-      epilogue);
+  const auto make = [&](auto put) {
+    MlpBlock<Shape> block(of, part.task);
+    block.run(of.norm.mean != nullptr && part.which == 0);
+    block.finish(put);
+  };
+  part.run(make, Epilogue<bf16>{of.second_bias, of.residual, of.out, nullptr, of.outputs, NONE, of.drop});
 }

@@ -18,7 +18,7 @@ __device__ inline uint4 transposed_by_four(const unsigned (&words)[4]) {
 
 // [rows, hidden] before the activation, for backward.
 struct Pre {
-  bf16 *to; // null if nobody wants it
+  bf16 *to;
   int rows, hidden;
 
   // 16 x 16 sums of a warp, whose first is at `row` and `column`: two lanes write 16 neighbours of a row.

@@ -87,8 +87,8 @@ template <typename T, int D> struct BackwardBlock {
     for (int i = of_thread(); i < r.key_tiles() * 16; i += blockDim.x) {
       const int position = r.position(i), place = r.place(position, map.width);
       places[i] = r.place(i, map.width), of_queries[i] = place;
-      biases.keys[i] = biases.key(r, i, r.row(i));
-      queries.of(i, QueryPairs::BIASES) = __int_as_float(biases.query(r, position, r.row(position)));
+      biases.keys[i] = biases.key(r, i);
+      queries.of(i, QueryPairs::BIASES) = __int_as_float(biases.query(r, position));
       queries.of(i, QueryPairs::LOGARITHM) = place >= 0 ? statistic[place] : INFINITY;
     }
     for (int i = of_thread(); i < 2 * SLOTS<T, D> * 16; i += blockDim.x) sums[i] = 0.0f; // without a warp

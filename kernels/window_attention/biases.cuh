@@ -44,80 +44,121 @@ struct Strips {
   }
 };
 
-// Calls `visit(line, x)` for all `columns` of `lines`. A warp takes four neighbouring columns of eight lines,
-// which meet in no bank where lines are 12 or 28 numbers long: those of the model's windows.
-template <typename Visit> __device__ inline void each_of_lines(int lines, int columns, Visit visit) {
-  const int parts = (lines + 7) / 8, all = parts * ((columns + 3) / 4), lane = of_lane();
+// Calls `visit(line, x)` for all `columns` of `lines`, which lie `pitch` numbers apart. A warp takes four neighbouring
+// columns of eight lines that begin an odd number of fours apart and so meet in no bank, if `pitch` is no multiple of 8.
+template <typename Visit> __device__ inline void each_of_lines(int lines, int columns, int pitch, Visit visit) {
+  const int apart = pitch % 2 ? 2 : pitch % 4 ? 1 : 0, eight = 3 + apart, lane = of_lane(); // powers of two
+  const int parts = (lines + (1 << eight) - 1) >> eight << apart, all = parts * ((columns + 3) / 4);
   for (int i = of_thread() / WARP; i < all; i += blockDim.x / WARP) {
-    const int beside = i / parts, line = (i - beside * parts) * 8 + lane / 4, x = beside * 4 + lane % 4;
+    const int beside = i / parts, part = i - beside * parts, x = beside * 4 + lane % 4;
+    const int line = (part >> apart << eight) + (part & ((1 << apart) - 1)) + (lane / 4 << apart);
     if (line < lines && x < columns) visit(line, x);
   }
 }
 
 // Probabilities are powers of two of scores: `scale` makes scores of products of queries and keys. Here are
-// three planes of rows of `pitch` numbers: the table, [2 window - 1] of them; for every query the logarithm
-// of the sum over all padded keys, [window]; minus infinity, [window]. They are divided by `scale`, so that
-// products can be added to them as they are. Where a query's number for a key is, is the difference of two
-// offsets in bytes, whatever plane the key is in. Rows are so far apart that neighbouring queries and keys
-// meet in no bank also where they go on into the next row of a window.
+// three planes of numbers: the table; for every query the logarithm of the sum over all padded keys; minus
+// infinity. They are divided by `scale`, so that products can be added to them as they are. Where a query's
+// number for a key is, is the difference of two offsets in bytes, whatever plane the key is in.
+//
+// Rows of a plane lie `pitch` numbers apart, so many that neighbouring queries and keys meet in no bank also where
+// they go on into the next row of a rectangle: that depends on its columns, and who goes on to other ones lays the
+// table out again.
 struct Biases {
   Shared<float> planes;
-  Shared<float> strips; // [at most 3 window - 2, window]: sums over their columns of keys, by that of the query
+  Shared<float> strips; // at most 3 window - 2: sums over their columns of keys, by that of the query
   Shared<int> keys;     // offsets of keys
-  int window, side, pitch;
+  int window, side, widest; // pitch
   float root, scale; // of products for scores as they are, and as powers of two
+  // Of the rectangle that is done:
+  int columns, all_columns, pitch;
+  int paddings, hidden; // where planes begin: that of the padding, and that of keys that are none
+  bool laid;    // the table lies as the rectangle's columns want it
 
   static __device__ Biases take(Pieces &memory, const Map &map) {
     Biases b;
     b.window = map.window, b.side = 2 * map.window - 1;
     b.root = 1.0f / sqrtf(static_cast<float>(map.head_dim)), b.scale = b.root * LOG2_E;
-    b.pitch = map.window <= 17 ? map.window + 16 : b.side;
+    b.widest = map.window <= 17 ? map.window + 16 : b.side;
+    b.columns = b.all_columns = 0;
     b.keys = memory.take<int>(map.tiles * 16);
-    b.planes = memory.take<float>((b.side + 2 * b.window) * b.pitch);
+    b.planes = memory.take<float>((b.side + 2 * b.window) * b.widest + 48); // 48: of banks that are skipped
     b.strips = memory.take<float>((3 * b.window - 2) * b.window);
     return b;
   }
 
-  __device__ float &padding(int y, int x) const { return planes[(side + y) * pitch + x]; }
+  // Makes room for a rectangle. `pitch_of` its columns meets in the fewest banks. By one thread.
+  template <typename Pitch> __device__ void fit(const Rectangle &r, Pitch pitch_of) {
+    laid = r.columns == columns && r.all_columns == all_columns;
+    columns = r.columns, all_columns = r.all_columns;
+    pitch = window <= 17 ? min(pitch_of(columns), widest) : widest;
+    // Keys that are none read the same numbers, in the banks that the next position would have.
+    const int next = offset(r, r.positions);
+    paddings = in_bank(side * widest, next - 8), hidden = in_bank((side + window) * widest + 16, next);
+  }
+
+  __device__ float &padding(int y, int x) const { return planes[paddings + y * pitch + x]; }
   // Where the table has what is added for keys in column 0 that lie `dy` rows above queries in column 0.
-  __device__ int middle(int dy) const { return (dy + window - 1) * pitch + window - 1; }
+  __device__ int middle(int dy) const { return (dy + window - 1) * pitch + all_columns - 1; }
 
   // Of the turned table (table.cuh). Nothing is there before the threads have met.
   __device__ void load_table(const float *turned, const Map &map) const {
-    const int line = turned_line(map);
-    const float *const of_head = turned + static_cast<size_t>(map.head()) * side * line;
+    const int line = turned_line(map), warps = blockDim.x / WARP;
     const float divided = 1.0f / root;
-    for (int x = of_lane(); x < side; x += WARP)
+    for (int i = of_lane(); i < side; i += WARP) {
+      const int x = i - window + all_columns, first = of_thread() / WARP;
+      const bool wanted = x >= 0 && x < columns + all_columns - 1;
+      const float *from = turned + (static_cast<size_t>(map.head()) * side + first) * line + i;
+      unsigned to = planes.address() + (first * pitch + x) * 4;
 #pragma unroll 1
-      for (int y = of_thread() / WARP; y < side; y += blockDim.x / WARP)
-        planes[y * pitch + x] = of_head[y * line + x] * divided;
-    for (int i = of_thread(); i < window * pitch; i += blockDim.x)
-      planes[(side + window) * pitch + i] = -INFINITY;
+      for (int y = first; y < side; y += warps, from += warps * line, to += warps * pitch * 4) {
+        float value; // whole lines: what would be left out lies in the same sectors
+        asm volatile("ld.global.f32 %0, [%1];" : "=f"(value) : "l"(from) : "memory");
+        value *= divided;
+        if (wanted) asm volatile("st.shared.f32 [%0], %1;" ::"r"(to), "f"(value) : "memory");
+      }
+    }
+  }
+
+  // What nothing else is ever written to.
+  __device__ void hide() const {
+    const int first = (side + window) * widest + 16;
+    for (int i = of_thread(); i < window * widest + 32; i += blockDim.x) planes[first + i] = -INFINITY;
+  }
+
+  // The first place from `from` on where what belongs to a key with this offset is in the same bank as in the table.
+  static __device__ int in_bank(int from, int offset) { return from + ((-offset - from) & 31); }
+  // What lies before position `i` as a key, also beyond the last one, in the table's plane.
+  __device__ int offset(const Rectangle &r, int i) const {
+    const int y = r.row(i);
+    return (y - window + 1) * pitch + i - y * columns - all_columns + 1;
   }
 
   // The offset of position `i` as a key, of the padding, or of what fills the last tile of keys.
-  __device__ int key(const Rectangle r, int i, int y) const {
-    const int plane = i == r.positions && r.padded() ? side : side + window;
-    return (i < r.positions ? (y - window + 1) * pitch + i - y * r.columns - window + 1 : -plane * pitch) * 4;
+  __device__ int key(const Rectangle &r, int i) const {
+    return (i < r.positions ? offset(r, i) : i == r.positions && r.padded() ? -paddings : -hidden) * 4;
   }
-  // And as a query; what is none may have any.
-  __device__ int query(const Rectangle r, int i, int y) const {
-    return i < r.positions ? (y * pitch + i - y * r.columns) * 4 : 0;
+  // And as a query; what is none may have any: the last one's is in a bank of its own.
+  __device__ int query(const Rectangle &r, int i) const {
+    const int last = min(i, r.positions - 1), y = r.row(last);
+    return (y * pitch + last - y * columns) * 4;
   }
 
   // Sums over each row of the padding, then over its rows. All threads; the table has to be there.
   __device__ void sum_padding(const Rectangle r) const {
     const Strips of = Strips::of(r);
-    each_of_lines(of.beside + of.below, r.columns, [&](int line, int x) {
+    each_of_lines(of.beside + of.below, r.columns, pitch, [&](int line, int x) {
       const Shared<float> values{planes.at + (middle(of.distance(line)) + x) * 4};
-      strips[line * window + x] = log_sum(line >= of.beside ? 0 : r.columns, r.all_columns,
+      strips[line * r.columns + x] = log_sum(line >= of.beside ? 0 : r.columns, r.all_columns,
                                           [=](int kx) { return values[-kx] * scale; });
     });
     __syncthreads();
-    each_of_lines(r.rows, r.columns, [&](int y, int x) {
+    // Strips, of which each is as long as a row, lie as queries are numbered.
+    for (int i = of_thread(); i < r.positions; i += blockDim.x) {
+      const int y = r.row(i), x = i - y * r.columns;
       padding(y, x) = log_sum(of.beside ? 0 : r.rows, of.below ? r.all_rows : r.rows,
-                              [=](int ky) { return strips[of.strip(ky >= r.rows, y - ky) * window + x]; }) *
+                              [=](int ky) { return strips[of.strip(ky >= r.rows, y - ky) * r.columns + x]; }) *
                       (1.0f / scale);
-    });
+    }
   }
 };

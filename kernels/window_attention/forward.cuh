@@ -143,8 +143,7 @@ template <typename T, int D> struct ForwardMemory {
 
   __device__ void set_places(const Rectangle r, int map_width) const {
     for (int i = of_thread(); i < r.key_tiles() * 16; i += blockDim.x) {
-      const int y = r.row(i);
-      of_queries[i] = biases.query(r, i, y), biases.keys[i] = biases.key(r, i, y);
+      of_queries[i] = biases.query(r, i), biases.keys[i] = biases.key(r, i);
       places[i] = r.place(i, map_width);
     }
   }
@@ -179,18 +178,22 @@ __device__ inline void forward(const T *qkv, const T *qkv_bias, const float *tab
                                float *turned, unsigned *counters, const Map &map) {
   __shared__ ForwardMemory<T, D> block; // what is the same for all threads takes none of their registers
   __shared__ Rectangle r, next;
+  // Neighbouring rows of queries and of keys begin 16 banks apart: 8 of the former and 4 of the latter never meet.
+  const auto pitch_of = [](int columns) { return columns + 16; };
   {
     const ForwardMemory<T, D> same = ForwardMemory<T, D>::of(map);
-    if (threadIdx.x == 0) block = same, r.become(map, blockIdx.y);
+    if (threadIdx.x == 0) block = same, r.become(map, blockIdx.y), block.biases.fit(r, pitch_of);
   }
 #pragma unroll 1
   while (true) {
     __syncthreads();
     block.bring(r, qkv, qkv_bias, map);
     copy_commit();
+    const bool first = r.number < gridDim.y;
+    if (first) turn_table(table, turned, counters, map), block.biases.hide();
     block.set_places(r, map.width);
-    if (r.number < gridDim.y) { // the first one
-      turn_table(table, turned, counters, map);
+    if (first) wait_for_table(counters, map);
+    if (!block.biases.laid) {
       block.biases.load_table(turned, map);
       __syncthreads();
     }
@@ -201,7 +204,7 @@ __device__ inline void forward(const T *qkv, const T *qkv_bias, const float *tab
     if (of_thread() / WARP < r.query_tiles()) block.attend(r, out, lse, map);
     __syncthreads(); // nobody uses the rectangle any more
     if (next.number >= map.rectangles) break;
-    if (of_thread() == 0) r = next;
+    if (of_thread() == 0) r = next, block.biases.fit(r, pitch_of);
   }
-  leave_table(counters);
+  leave_table(counters, map);
 }

@@ -16,7 +16,7 @@ template <typename T> struct Gradients {
   // Sums over windows: by distance of rows, column of the key and column of the query, the last one first;
   // and the padding's dk and dv.
   Shared<float> pairs, padding;
-  Shared<float> of_padding; // a rectangle's gradients of scores with the padding, by query
+  Shared<float> of_padding; // a rectangle's gradients of scores with the padding, by position
 
   static __device__ int pitch_of(int tiles) {
     const int words = tiles * 16 * static_cast<int>(sizeof(T)) / 4, step = sizeof(T) == 2 ? 20 : 24;
@@ -78,9 +78,15 @@ template <typename T> struct Gradients {
     const int size = sizeof(T), down = window * window * 4, step = r.columns * pitch;
     // Queries go on in pairs of rows.
     const int end_row = min(r.rows, (r.row(min(end, r.positions) - 1) & ~1) + 2);
+    // Columns of keys that a warp has lie so that they meet nowhere: all beside each other where they are as long as the
+    // window, else every other one with eight lanes, or two with sixteen.
+    const bool whole = r.columns == window, narrow = r.columns <= 8;
+    const int all = whole ? window * window : narrow ? 64 : r.columns * 16;
 #pragma unroll 1
-    for (int i = of_thread(); i < r.columns * r.columns; i += blockDim.x) {
-      const int kx = r.row(i), qx = r.columns - 1 - (i - kx * r.columns);
+    for (int i = of_thread(); i < all; i += blockDim.x) {
+      const int kx = whole ? r.row(i) : narrow ? i / 8 % 4 * 2 + i / 32 : i / 16;
+      const int qx = r.columns - 1 - (whole ? i - kx * window : narrow ? i % 8 : i % 16);
+      if (kx >= r.columns || qx < 0) continue;
       const unsigned keys = ds.address() + kx * pitch - begin * size;
 #pragma unroll 1
       for (int y = r.row(begin) & ~1; y < end_row;) {
@@ -105,7 +111,7 @@ template <typename T> struct Gradients {
     for (int i = begin + of_thread(); i < min(end, r.positions); i += blockDim.x) {
       float value[1];
       load<T, 1>(&Shared<T>{ds.at + r.positions * pitch}[i - begin], value);
-      of_padding[i] = value[0];
+      of_padding[r.position(i)] = value[0];
     }
   }
 
@@ -116,16 +122,16 @@ template <typename T> struct Gradients {
     const Shared<float> of_strips = {ds.at};
     const int window = biases.window;
     const float scale = biases.scale;
-    each_of_lines(of.beside + of.below, r.columns, [&](int line, int x) {
+    each_of_lines(of.beside + of.below, r.columns, biases.pitch, [&](int line, int x) {
       const bool below = line >= of.beside;
       const int dy = of.distance(line), first = below ? r.rows : 0, end = below ? r.all_rows : r.rows;
-      const float strip = biases.strips[line * window + x];
+      const float strip = biases.strips[line * r.columns + x];
       float sum = 0.0f;
       // forward: padding(y, x) = log_sum of strip(ky >= rows, y - ky, x)
 #pragma unroll 2
       for (int y = max(0, dy + first); y < min(r.rows, dy + end); ++y)
-        sum += of_padding[r.query(y, x)] * exp2_approximate(strip - biases.padding(y, x) * scale);
-      of_strips[line * window + x] = sum;
+        sum += of_padding[y * r.columns + x] * exp2_approximate(strip - biases.padding(y, x) * scale);
+      of_strips[line * r.columns + x] = sum;
     });
     __syncthreads();
     const int lowest = of.below ? 1 - r.all_rows : 1 - r.rows, highest = of.beside ? r.rows - 1 : -1;
@@ -139,7 +145,7 @@ template <typename T> struct Gradients {
         if (below ? !of.below || dy >= 0 : !of.beside || dy <= -r.rows) continue;
 #pragma unroll 2
         for (int x = max(0, dx + (below ? 0 : r.columns)); x < min(r.columns, dx + r.all_columns); ++x) {
-          const int at = of.strip(below, dy) * window + x;
+          const int at = of.strip(below, dy) * r.columns + x;
           if (of_strips[at] != 0.0f) sum += of_strips[at] * exp2_approximate(value - biases.strips[at]);
         }
       }

@@ -9,8 +9,12 @@
 // head l % 8 in place k; down, displacement l of head k.
 constexpr int TILE_HEADS = 8;
 
-// Counters of a launch, 0 before and after.
-enum Counter { CLAIMED, DONE, LEFT, COUNTERS };
+// The tiles of 8 heads come in so many pieces, each with a flag that says it is done: together a sector, which one
+// access reads.
+constexpr int PIECES = 8;
+
+// Counters of a launch, 0 before and after; then the flags.
+enum Counter { CLAIMED, LEFT, FLAGS = 8 };
 
 __device__ inline int side(const Map &map) { return 2 * again(map.window) - 1; }
 __device__ inline int displacements(const Map &map) { return side(map) * side(map); }
@@ -19,10 +23,12 @@ __device__ inline int turned_line(const Map &map) { return (side(map) + 7) / 8 *
 
 __device__ inline int head_groups(const Map &map) { return (again(map.heads) + TILE_HEADS - 1) / TILE_HEADS; }
 
-// By one warp.
-__device__ inline void turn_tile(const float *table, float *turned, int tile, const Map &map) {
-  const int lane = of_lane(), count = displacements(map), groups = head_groups(map);
-  const int first = tile / groups * WARP, head = tile % groups * TILE_HEADS, row = first + lane / TILE_HEADS;
+// What a launch counts with.
+__device__ inline int table_counters(const Map &map) { return FLAGS + PIECES * head_groups(map); }
+
+// Displacements from `first` on of heads from `head` on, by one warp.
+__device__ inline void turn_tile(const float *table, float *turned, int first, int head, const Map &map) {
+  const int lane = of_lane(), count = displacements(map), row = first + lane / TILE_HEADS;
   const bool has_head = head + lane % TILE_HEADS < map.heads;
   const int y = (first + lane) / side(map), x = first + lane - y * side(map);
   float across[TILE_HEADS];
@@ -44,36 +50,51 @@ __device__ inline void turn_tile(const float *table, float *turned, int tile, co
   }
 }
 
-// Turns the table, or waits for others to. By all threads. Blocks claim pieces until there are none: those that
-// are waited for are being done by blocks that run, in whatever order these came.
+// Turns the table, or leaves that to others. By all threads. Blocks claim pieces until there are none: those that
+// will be waited for are being done by blocks that run, in whatever order these came.
 __device__ inline void turn_table(const float *table, float *turned, unsigned *counters, const Map &map) {
   __shared__ int claimed;
-  const int warps = blockDim.x / WARP, columns = (displacements(map) + WARP - 1) / WARP;
-  const int tiles = columns * head_groups(map), pieces = (tiles + warps - 1) / warps;
 #pragma unroll 1
   while (true) {
     if (of_thread() == 0) claimed = atomicAdd(counters + CLAIMED, 1);
     __syncthreads();
-    if (claimed >= pieces) break;
-    const int tile = claimed * warps + of_thread() / WARP;
-    if (tile < tiles) turn_tile(table, turned, tile, map);
+    const int group = claimed / PIECES, warps = blockDim.x / WARP;
+    if (group >= head_groups(map)) return;
+    for (int tile = of_thread() / WARP * PIECES + claimed % PIECES; tile * WARP < displacements(map);
+         tile += warps * PIECES)
+      turn_tile(table, turned, tile * WARP, group * TILE_HEADS, map);
+    const int flag = FLAGS + claimed;
     __syncthreads(); // all of this block have written
     if (of_thread() != 0) continue;
-    __threadfence(); // before anybody can see the count
-    atomicAdd(counters + DONE, 1);
+    __threadfence(); // before anybody can see the flag
+    atomicExch(counters + flag, 1);
   }
-  if (of_thread() == 0) {
-    while (static_cast<int>(atomicAdd(counters + DONE, 0)) < pieces) __nanosleep(100);
-    __threadfence(); // nothing is read before the count was seen
+}
+
+// Waits until the block's head is turned. By all threads, as late as can be: what a block can do without it comes
+// first, and meanwhile others do their pieces.
+__device__ inline void wait_for_table(const unsigned *counters, const Map &map) {
+  if (of_thread() < PIECES) {
+    const unsigned *const flag = counters + FLAGS + map.head() / TILE_HEADS * PIECES + of_thread();
+    unsigned done;
+    while (true) {
+      asm volatile("ld.acquire.gpu.global.u32 %0, [%1];" : "=r"(done) : "l"(flag) : "memory");
+      if (__all_sync((1u << PIECES) - 1, done)) break;
+      __nanosleep(100);
+    }
   }
   __syncthreads();
 }
 
 // The last block leaves the counters as they were, when nobody looks at them any more.
-__device__ inline void leave_table(unsigned *counters) {
+__device__ inline void leave_table(unsigned *counters, const Map &map) {
   const unsigned blocks = gridDim.x * gridDim.y;
-  if (of_thread() != 0 || atomicInc(counters + LEFT, blocks - 1) != blocks - 1) return;
-  atomicExch(counters + CLAIMED, 0), atomicExch(counters + DONE, 0);
+  if (of_thread() >= WARP) return;
+  unsigned before = 0;
+  if (of_thread() == 0) before = atomicInc(counters + LEFT, blocks - 1);
+  if (__shfl_sync(0xffffffffu, before, 0) != blocks - 1) return;
+  for (int i = of_lane(); i < table_counters(map); i += WARP)
+    if (i != LEFT) atomicExch(counters + i, 0);
 }
 
 // Writes rows of the table's gradient for the heads from `head` on, of which `sums` has one head's after the

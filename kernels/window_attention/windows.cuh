@@ -60,24 +60,25 @@ struct Rectangle {
   int inverse;               // of `columns`, times 2^16, rounded up: exact for less than 2^8 positions
 
   // Whole windows of all images come first, so that blocks which take every so many rectangles have as many
-  // of them each.
+  // of them each; then those that are cut in rows alone, and the others column by column: those of as many columns
+  // follow each other.
   __device__ void become(const Map &map, int which) {
     number = which;
     if (which >= map.rectangles) return;
     const Axis down = map.down(), across = map.across();
     const int whole_rows = down.whole(), whole_columns = across.whole(), whole = whole_rows * whole_columns;
-    const int beside = across.pieces(), all = down.pieces() * beside, images = map.rectangles / all;
+    const int lines = down.pieces(), all = lines * across.pieces(), images = map.rectangles / all;
     int of, y, x;
     if (which < images * whole) {
       of = which / whole, which -= of * whole;
       y = which / whole_columns, x = which - y * whole_columns;
     } else {
       which -= images * whole, of = which / (all - whole), which -= of * (all - whole);
-      const int cut = beside - whole_columns; // of each row of windows
-      const bool in_rows = which < whole_rows * cut;
-      const int line = in_rows ? cut : beside;
-      which -= in_rows ? 0 : whole_rows * cut;
-      y = which / line, x = which - y * line + (in_rows ? whole_columns : 0), y += in_rows ? 0 : whole_rows;
+      const int cut = lines - whole_rows; // of each column of windows
+      const bool below = which < whole_columns * cut;
+      const int line = below ? cut : lines;
+      which -= below ? 0 : whole_columns * cut;
+      x = which / line, y = which - x * line + (below ? whole_rows : 0), x += below ? 0 : whole_columns;
     }
     image = of;
     set(map, down.piece(y), across.piece(x));

@@ -6,8 +6,9 @@ use arrayvec::ArrayVec;
 
 use crate::error::{Error, Result};
 
-/// The most arguments a kernel takes.
-const MOST: usize = 32;
+/// The most arguments a kernel takes, and their bytes.
+const MOST: usize = 48;
+const MOST_BYTES: usize = 256;
 
 /// An address on the device. Means nothing on the host.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,20 +22,36 @@ impl Pointer {
     }
 }
 
-/// Arguments in the order of the kernel's parameters, as the bytes it will see: each value in the
-/// low bytes of eight (devices and hosts are little-endian).
+/// Arguments in the order of the kernel's parameters, as the bytes it will see (devices and hosts are little-endian):
+/// each value where C++ would place it in a structure of them all.
 #[derive(Clone, Debug, Default)]
-pub struct Arguments(ArrayVec<u64, MOST>);
+pub struct Arguments {
+    bytes: ArrayVec<u8, MOST_BYTES>,
+    /// Where the values begin that are parameters of their own.
+    starts: ArrayVec<usize, MOST>,
+}
 
 impl Arguments {
     pub fn new() -> Self {
         Self::default()
     }
 
-    #[must_use]
-    pub fn pointer(mut self, pointer: Pointer) -> Self {
-        self.0.push(pointer.0);
+    fn value<const N: usize>(mut self, bytes: [u8; N]) -> Self {
+        self.align(N);
+        self.starts.push(self.bytes.len());
+        self.bytes.extend(bytes);
         self
+    }
+
+    fn align(&mut self, to: usize) {
+        while !self.bytes.len().is_multiple_of(to) {
+            self.bytes.push(0);
+        }
+    }
+
+    #[must_use]
+    pub fn pointer(self, pointer: Pointer) -> Self {
+        self.long(pointer.0)
     }
 
     /// A count or extent, `int` in the kernel.
@@ -42,35 +59,47 @@ impl Arguments {
     /// # Panics
     /// It is 2^31 or more: the operation has to check that beforehand.
     #[must_use]
-    pub fn count(mut self, count: usize) -> Self {
+    pub fn count(self, count: usize) -> Self {
         let count = i32::try_from(count).expect("extents are checked when the graph is built");
-        self.0.push(u64::from(count as u32));
-        self
+        self.value(count.to_le_bytes())
     }
 
     /// `unsigned long long` in the kernel.
     #[must_use]
-    pub fn long(mut self, value: u64) -> Self {
-        self.0.push(value);
-        self
+    pub fn long(self, value: u64) -> Self {
+        self.value(value.to_le_bytes())
     }
 
     #[must_use]
-    pub fn float(mut self, value: f32) -> Self {
-        self.0.push(u64::from(value.to_bits()));
-        self
+    pub fn float(self, value: f32) -> Self {
+        self.value(value.to_le_bytes())
     }
 
     /// `bool` in the kernel.
     #[must_use]
-    pub fn flag(mut self, value: bool) -> Self {
-        self.0.push(u64::from(value));
+    pub fn flag(self, value: bool) -> Self {
+        self.value([u8::from(value)])
+    }
+
+    /// All of them as one parameter, a structure that is aligned to eight bytes; structures in it begin there.
+    #[must_use]
+    pub fn structure(mut self) -> Self {
+        self.align(8);
+        self.starts = [0].into_iter().collect();
         self
     }
 
-    /// Where each argument lies, as the driver wants to be told.
+    /// What follows begins a structure inside of one.
+    #[must_use]
+    pub fn inner(mut self) -> Self {
+        self.align(8);
+        self
+    }
+
+    /// Where each parameter lies, as the driver wants to be told.
     pub(super) fn places(&self) -> ArrayVec<*mut c_void, MOST> {
-        self.0.iter().map(|value| std::ptr::from_ref(value).cast_mut().cast()).collect()
+        let place = |&start: &usize| std::ptr::from_ref(&self.bytes[start]).cast_mut().cast();
+        self.starts.iter().map(place).collect()
     }
 }
 
@@ -123,11 +152,34 @@ mod tests {
     #[test]
     fn arguments_are_the_bytes_a_kernel_sees() {
         let arguments =
-            Arguments::new().pointer(Pointer(7).offset(9)).count(5).float(1.5).flag(true);
+            Arguments::new().count(5).pointer(Pointer(7).offset(9)).float(1.5).flag(true);
         let places = arguments.places();
-        // SAFETY: each place holds eight bytes of `arguments`, which is alive.
-        let read = |i: usize| unsafe { places[i].cast::<u64>().read() };
-        assert_eq!([read(0), read(1), read(2), read(3)], [16, 5, u64::from(1.5f32.to_bits()), 1]);
+        assert_eq!(places.len(), 4);
+        // SAFETY: each place holds the bytes of one of the `arguments`, which are alive.
+        unsafe {
+            assert_eq!(places[0].cast::<i32>().read_unaligned(), 5);
+            assert_eq!(places[1].cast::<u64>().read_unaligned(), 16);
+            assert_eq!(places[2].cast::<f32>().read_unaligned(), 1.5);
+            assert_eq!(places[3].cast::<u8>().read(), 1);
+        }
+    }
+
+    #[test]
+    fn a_structure_is_one_parameter() {
+        #[repr(C)]
+        #[derive(Debug, PartialEq)]
+        struct Inner(i32, u64);
+        #[repr(C)]
+        #[derive(Debug, PartialEq)]
+        struct Outer(i32, u64, f32, Inner, i32);
+        let arguments = Arguments::new().count(1).long(2).float(3.0);
+        let arguments = arguments.inner().count(4).long(5).count(6).structure();
+        let places = arguments.places();
+        assert_eq!(places.len(), 1);
+        assert_eq!(arguments.bytes.len(), size_of::<Outer>());
+        // SAFETY: the place holds as many bytes, and any bytes are an `Outer`.
+        let seen = unsafe { places[0].cast::<Outer>().read_unaligned() };
+        assert_eq!(seen, Outer(1, 2, 3.0, Inner(4, 5), 6));
     }
 
     #[test]

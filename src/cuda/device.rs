@@ -1,13 +1,13 @@
 //! A device with its kernels and the order of its work. Only this file, `memory` and `upload` know cudarc.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::ffi::c_void;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use cudarc::driver::{
     CudaContext, CudaFunction, CudaGraph, CudaModule, CudaStream, DriverError, result, sys,
 };
+use rayon::prelude::*;
 
 use super::arguments::{Arguments, Layout};
 use super::kernels::{Kernel, Module};
@@ -116,7 +116,7 @@ impl Device {
         layout.check(kernel.name(), self.most_shared)?;
         let function = self.function(kernel, layout.shared)?;
         let triple = |[x, y, z]: [u32; 3]| (x, y, z);
-        let mut places: arrayvec::ArrayVec<*mut c_void, 32> = arguments.places();
+        let mut places = arguments.places();
         let (grid, block) = (triple(layout.grid), triple(layout.block));
         // SAFETY: the kernel belongs to a module of this context; the places hold as many values as
         // the kernel's parameters, in their order: that is what the operation's launch code states.
@@ -219,22 +219,42 @@ impl Device {
         function.map_err(|error| failed(&format!("finding the kernel {}", kernel.name()), error))
     }
 
+    /// Loads files of kernels, at once on the pool's threads: a driver compiles each for its device where it has not
+    /// before, which takes seconds.
+    ///
+    /// # Errors
+    /// PTX that the driver refuses.
+    pub fn load_modules(&self, modules: impl IntoIterator<Item = Module>) -> Result<()> {
+        let missing: BTreeSet<usize> = modules.into_iter().map(|module| module as usize).collect();
+        let missing: Vec<usize> =
+            missing.into_iter().filter(|at| !self.modules.borrow().contains_key(at)).collect();
+        let (context, capability) = (&self.context, self.capability);
+        let load = |&at: &usize| Ok((at, load_module(context, Module::ALL[at], capability)?));
+        let loaded: Vec<_> = missing.par_iter().map(load).collect::<Result<_>>()?;
+        self.modules.borrow_mut().extend(loaded);
+        Ok(())
+    }
+
     fn module(&self, module: Module) -> Result<Arc<CudaModule>> {
         if let Some(loaded) = self.modules.borrow().get(&(module as usize)) {
             return Ok(loaded.clone());
         }
-        let ptx = module.ptx(self.capability).ok_or_else(|| {
-            Error::usage(format!(
-                "{module:?} has no PTX for compute capability {:?}",
-                self.capability
-            ))
-        })?;
-        let loaded = self.context.load_module(cudarc::nvrtc::Ptx::from_src(ptx.text));
-        let loaded =
-            loaded.map_err(|error| failed(&format!("loading the PTX of {module:?}"), error))?;
+        let loaded = load_module(&self.context, module, self.capability)?;
         self.modules.borrow_mut().insert(module as usize, loaded.clone());
         Ok(loaded)
     }
+}
+
+fn load_module(
+    context: &Arc<CudaContext>,
+    module: Module,
+    capability: (u32, u32),
+) -> Result<Arc<CudaModule>> {
+    let ptx = module.ptx(capability).ok_or_else(|| {
+        Error::usage(format!("{module:?} has no PTX for compute capability {capability:?}"))
+    })?;
+    let loaded = context.load_module(cudarc::nvrtc::Ptx::from_src(ptx.text));
+    loaded.map_err(|error| failed(&format!("loading the PTX of {module:?}"), error))
 }
 
 /// How many devices the driver has.

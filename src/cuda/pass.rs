@@ -33,11 +33,12 @@ impl CudaDropout {
 }
 
 impl Arguments {
-    /// What a kernel has to know to drop, or not to: 1 for numbers, 2 for samples of so many rows, 0 for nothing.
+    /// The structure `Drop` of kernels: 1 for numbers, 2 for samples of so many rows, 0 for nothing.
     #[must_use]
     pub fn drop(self, drop: Option<CudaDropout>, sample_rows: usize, random: CudaRandom) -> Self {
         let what = drop.map_or(0, |drop| if drop.per_sample { 2 } else { 1 });
-        self.count(what)
+        self.inner()
+            .count(what)
             .count(sample_rows)
             .count(drop.map_or(0, |drop| drop.least))
             .float(drop.map_or(1.0, |drop| drop.scale))

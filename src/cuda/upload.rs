@@ -87,3 +87,10 @@ impl Upload {
         Ok(())
     }
 }
+
+impl Drop for Upload {
+    /// A copy that nobody took may be on its way still, out of memory that is about to be given back and into it.
+    fn drop(&mut self) {
+        let _ = self.arrived.synchronize();
+    }
+}

@@ -2,9 +2,10 @@
 
 use arrayvec::ArrayVec;
 
-use super::contract::{MAX_INPUTS, MAX_KEPT, Operation, TensorType};
+use super::contract::{Kind, MAX_INPUTS, MAX_KEPT, Operation, TensorType};
 use crate::cuda::arguments::Pointer;
 use crate::cuda::device::Device;
+use crate::cuda::kernels::Module;
 pub use crate::cuda::pass::{CudaRandom, TICKETS};
 use crate::cuda::precision::Precision;
 use crate::error::Result;
@@ -16,6 +17,25 @@ pub trait OnCuda: Operation {
     /// gradients are f32. No other input may be one.
     fn parameters(&self) -> ArrayVec<usize, MAX_INPUTS>;
 
+    /// The files of kernels that the passes launch from: if nothing is said the one that is called as the operation.
+    fn modules(&self) -> ArrayVec<Module, 3> {
+        Module::ALL.into_iter().filter(|module| module.name() == self.name()).collect()
+    }
+
+    /// Asks whether a device whose blocks have at most `most_shared` bytes of shared memory can run the passes.
+    ///
+    /// # Errors
+    /// Sizes that the kernels are not made for.
+    fn check(
+        &self,
+        _inputs: &[&TensorType],
+        _precision: Precision,
+        _most_shared: u32,
+        _passes: Passes,
+    ) -> Result<()> {
+        Ok(())
+    }
+
     /// Bytes of scratch memory for the duration of one pass.
     fn workspace(&self, inputs: &[&TensorType], precision: Precision) -> Workspace;
 
@@ -24,6 +44,18 @@ pub trait OnCuda: Operation {
 
     /// Queues what writes the gradient of every input that one is asked for.
     fn backward(&self, pass: &CudaBackward<'_>) -> Result<()>;
+}
+
+/// How a device keeps a tensor that is no parameter: indices are as wide as f32.
+pub fn stored(kind: Kind, precision: Precision) -> Precision {
+    if kind == Kind::Activation { precision } else { Precision::F32 }
+}
+
+/// What an operation is wanted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passes {
+    Forward,
+    Both,
 }
 
 /// In bytes.

@@ -6,7 +6,7 @@ use bytemuck::{Pod, Zeroable};
 use super::adamw::{Coefficients, Rate, Update};
 use crate::cuda::arguments::{Arguments, Layout, Pointer};
 use crate::cuda::device::Device;
-use crate::cuda::kernels::Kernel;
+use crate::cuda::kernels::{Kernel, Module};
 use crate::cuda::memory::Buffer;
 use crate::cuda::upload::Upload;
 use crate::error::Result;
@@ -94,6 +94,9 @@ struct Verdict {
 }
 
 impl Optimiser {
+    /// The files of kernels that an update launches from.
+    pub const MODULES: [Module; 2] = [Module::Adamw, Module::GradNorm];
+
     /// Moments that are zero, as many as there are gradients.
     ///
     /// # Errors

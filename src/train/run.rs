@@ -161,7 +161,11 @@ impl<'a> Run<'a> {
         let mut loader = Loader::new(source, order, batch, false, threads, 2)?;
         loop {
             if self.evaluation_is_due() && stop.requested().is_none() {
-                self.evaluate(stop)?;
+                let judged = self.evaluate(stop);
+                if judged.is_err() {
+                    self.save()?; // the updates before it are good
+                }
+                judged?;
             }
             let ends = self.state.step >= self.course.steps
                 || stop_at.is_some_and(|at| self.state.step >= at);

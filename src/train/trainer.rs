@@ -253,24 +253,40 @@ impl Trainer {
     }
 }
 
-/// A session, and what the user should be told of it: on a device it keeps what is hidden in MLPs only if that fits,
-/// unless the settings say what is to become of it. The CPU was asked for its memory before.
+/// A session, and what the user should be told of it: on a device it keeps what is hidden in MLPs only if that leaves
+/// room for evaluations, unless the settings say what is to become of it. The CPU was asked for its memory before.
 fn session(
     graph: Graph,
     reverse: Reverse,
     settings: &Settings,
     machine: &Machine,
 ) -> Result<(Box<dyn Session>, Option<String>)> {
-    let seed = settings.training.seed;
     let may_recompute = settings.run.hidden == Hidden::Auto && machine.width_on_cpu().is_none();
     let (smaller, again) = (may_recompute.then(|| graph.clone()), reverse.clone());
-    match (machine.session(graph, Some(reverse), seed), smaller) {
+    match (with_room(graph, reverse, settings, machine), smaller) {
         (Err(error), Some(mut smaller)) if error.kind() == ErrorKind::Memory => {
             smaller.recompute_hidden()?;
-            let session = machine.session(smaller, Some(again), seed)?;
+            let session = with_room(smaller, again, settings, machine)?;
             let note = "the backward pass makes what is hidden in MLPs again: to keep it takes more memory than there is";
             Ok((session, Some(note.to_owned())))
         }
         (session, _) => Ok((session?, None)),
     }
+}
+
+/// A session beside which there is room for another that judges the model, if that is to be done, so that no run ends at
+/// its first evaluation.
+fn with_room(
+    graph: Graph,
+    reverse: Reverse,
+    settings: &Settings,
+    machine: &Machine,
+) -> Result<Box<dyn Session>> {
+    let session = machine.session(graph, Some(reverse), settings.training.seed)?;
+    let evaluation = &settings.evaluation;
+    if machine.width_on_cpu().is_none() && !evaluation.split.is_empty() {
+        let judged = Crformer::new(&settings.model, Build::inference(evaluation.batch))?;
+        machine.session(judged.graph, None, 0).map_err(|e| e.at("room for evaluations"))?;
+    }
+    Ok(session)
 }

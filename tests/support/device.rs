@@ -5,16 +5,16 @@
 //! of the largest number. Memory that nothing has written is left so: the machine refuses to read it,
 //! and it watches for races; the second run, whose bits have to be the same, takes warps in another order.
 
-use crformer::cuda::arguments::Pointer;
 use crformer::cuda::device::Device;
 use crformer::cuda::library::set_machine;
 use crformer::cuda::memory::Buffer;
 use crformer::cuda::precision::Precision;
+use crformer::error::Result;
 use crformer::exec;
+use crformer::exec::Values;
+use crformer::exec::cuda::single::{Part, SingleOperation};
 use crformer::op::contract::{Kind, OnCpu, TensorType};
-use crformer::op::device::{
-    CudaBackward, CudaForward, CudaGradient, CudaInput, CudaRandom, OnCuda, TICKETS,
-};
+use crformer::op::device::{OnCuda, stored};
 use crformer::write::Write;
 use half::bf16;
 
@@ -100,7 +100,7 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
         let parameters = OnCuda::parameters(&self.op);
         let format = |i: usize| match parameters.contains(&i) {
             true => Precision::F32,
-            false => stored(&self.inputs[i].of, precision),
+            false => stored(self.inputs[i].of.kind, precision),
         };
         let round =
             |input: &Input| Input { real: rounded(&input.real, precision), ..input.clone() };
@@ -111,7 +111,8 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
         let want = case.on_cpu::<f64>(&dout, precision, write, |values, _| values.to_vec(), format);
         let mut naive = case.on_cpu::<f32>(&dout, precision, write, rounded, format);
         if let Some(out) = naive_out {
-            naive.out = rounded(&out(&case, precision), stored(&case.signature().out, precision));
+            naive.out =
+                rounded(&out(&case, precision), stored(case.signature().out.kind, precision));
         }
         if let Some(gradients) = naive_gradients {
             let base = if write.adds() { BASE } else { 0.0 };
@@ -120,10 +121,11 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
             naive.gradients =
                 gradients.map(|(i, g)| g.map(|g| rounded(&add(g), format(i)))).collect();
         }
-        watch_races(device, "off");
-        let got = case.on_device(device, &dout, precision, write, format);
-        watch_races(device, "7");
-        let again = case.on_device(device, &dout, precision, write, format);
+        let [got, again] = ["off", "7"].map(|order| {
+            watch_races(device, order);
+            let run = case.on_device(device, &dout, precision, write);
+            run.unwrap_or_else(|e| panic!("{}: {e}", self.name))
+        });
         let name = format!("{} on {} in {precision:?}, {write:?}", self.name, device.name());
         assert!(got == again, "{name}: other bits the second time");
         accept(&format!("{name}: out"), &got.out, &naive.out, &want.out);
@@ -148,7 +150,7 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
     {
         let (out, kept) = self.forward::<S>(&self.inputs, true);
         let signature = self.signature();
-        let out = round(&out, stored(&signature.out, precision));
+        let out = round(&out, stored(signature.out.kind, precision));
         let kept = kept.iter().zip(&signature.kept).map(|(kept, of)| match of.kind {
             Kind::Statistic => kept.clone(),
             _ => {
@@ -169,98 +171,32 @@ impl<O: OnCpu<f64> + OnCpu<f32> + OnCuda + Clone> Case<O> {
         dout: &[f64],
         precision: Precision,
         write: Write,
-        format: impl Fn(usize) -> Precision,
-    ) -> Results {
-        let signature = self.signature();
+    ) -> Result<Results> {
         let types: Vec<&TensorType> = self.inputs.iter().map(|i| &i.of).collect();
-        let upload = |values: &[f64], format| filled(device, &bytes(values, format));
-        let working: Vec<Buffer> = self
-            .inputs
-            .iter()
-            .map(|i| match i.of.kind {
-                Kind::Activation => upload(&i.real, precision),
-                Kind::Statistic => upload(&i.real, Precision::F32),
-                Kind::Index => filled(device, bytemuck::cast_slice(&i.index)),
-            })
-            .collect();
-        let full: Vec<Buffer> =
-            self.inputs.iter().map(|i| upload(&i.real, Precision::F32)).collect();
-        // What a pass must not read has no address.
-        let inputs = |reads: &dyn Fn(usize) -> bool| {
-            let pointers = |i: usize| CudaInput {
-                working: working[i].pointer(),
-                full: match format(i) {
-                    Precision::F32 => full[i].pointer(),
-                    Precision::Bf16 => Pointer::NULL,
-                },
-            };
-            let nothing = CudaInput { working: Pointer::NULL, full: Pointer::NULL };
-            (0..working.len()).map(|i| if reads(i) { pointers(i) } else { nothing }).collect()
-        };
-        let tickets = filled(device, &[0; TICKETS * size_of::<u32>()]);
+        let can = self.signature().differentiable;
+        let writes: Vec<Option<Write>> = can.iter().map(|can| can.then_some(write)).collect();
+        let run = SingleOperation::new(device, &self.op, &types, precision)?;
+        let mut run = run.with_backward(&writes)?;
         let (seed, stream) = self.random.seed_and_stream();
-        let (step, node) =
-            (filled(device, &(stream >> 20).to_le_bytes()), stream as usize & 0xf_ffff);
-        let blank = |of: &TensorType| {
-            device.allocate(of.shape.len() * stored(of, precision).bytes()).expect("memory")
-        };
-        let out = blank(&signature.out);
-        let kept: Vec<Buffer> = signature.kept.iter().map(blank).collect();
-        let need = self.op.workspace(&types, precision);
-        let workspace = device.allocate(need.forward).expect("memory");
-        let pass = CudaForward {
-            device,
-            precision,
-            types: types.iter().copied().collect(),
-            inputs: inputs(&|_| true),
-            out: out.pointer(),
-            kept: kept.iter().map(Buffer::pointer).collect(),
-            workspace: workspace.pointer(),
-            tickets: tickets.pointer(),
-            random: CudaRandom { seed, node, step: step.pointer() },
-        };
-        OnCuda::forward(&self.op, &pass).unwrap_or_else(|e| panic!("{}: {e}", self.name));
-        let dout = upload(dout, stored(&signature.out, precision));
-        let workspace = device.allocate(need.backward).expect("memory");
-        let gradients: Vec<Option<Buffer>> = (0..self.inputs.len())
-            .map(|i| {
-                signature.differentiable[i].then(|| match write {
-                    Write::Set => device
-                        .allocate(self.inputs[i].real.len() * format(i).bytes())
-                        .expect("memory"),
-                    Write::Add => upload(&vec![BASE; self.inputs[i].real.len()], format(i)),
-                })
-            })
-            .collect();
-        let pass = CudaBackward {
-            device,
-            precision,
-            types: types.iter().copied().collect(),
-            inputs: inputs(&|i| signature.reads_inputs[i]),
-            out: if signature.reads_out { out.pointer() } else { Pointer::NULL },
-            kept: kept.iter().map(Buffer::pointer).collect(),
-            dout: dout.pointer(),
-            dinputs: gradients
-                .iter()
-                .map(|g| g.as_ref().map(|g| CudaGradient { values: g.pointer(), write }))
-                .collect(),
-            workspace: workspace.pointer(),
-            tickets: tickets.pointer(),
-            random: CudaRandom { seed, node, step: step.pointer() },
-        };
-        OnCuda::backward(&self.op, &pass).unwrap_or_else(|e| panic!("{}: {e}", self.name));
-        let mut left = [0; TICKETS * size_of::<u32>()];
-        device.download(&tickets, 0, &mut left).unwrap_or_else(|e| panic!("{e}"));
-        assert!(left.iter().all(|&byte| byte == 0), "{}: tickets are not zero again", self.name);
-        let gradients = gradients.iter().enumerate();
-        Results {
-            out: read(device, &out, signature.out.shape.len(), stored(&signature.out, precision)),
-            gradients: gradients
-                .map(|(i, g)| {
-                    g.as_ref().map(|g| read(device, g, self.inputs[i].real.len(), format(i)))
-                })
-                .collect(),
+        run.draw_from(seed, stream >> 20, stream as usize & 0xf_ffff)?;
+        for (i, input) in self.inputs.iter().enumerate() {
+            match input.of.kind {
+                Kind::Index => run.write(Part::Input(i), Values::Index(&input.index))?,
+                _ => run.write(Part::Input(i), Values::F64(&input.real))?,
+            }
+            if can[i] && write.adds() {
+                run.write(Part::Dinput(i), Values::F64(&vec![BASE; input.real.len()]))?;
+            }
         }
+        run.forward()?;
+        run.write(Part::Dout, Values::F64(dout))?;
+        run.backward()?;
+        let read = |part| Ok(run.read(part)?.into_iter().map(f64::from).collect());
+        let gradient = |i: usize| can[i].then(|| read(Part::Dinput(i))).transpose();
+        let gradients = (0..self.inputs.len()).map(gradient).collect::<Result<_>>()?;
+        let out = read(Part::Out)?;
+        assert!(run.tickets_are_zero()?, "{}: tickets are not zero again", self.name);
+        Ok(Results { out, gradients })
     }
 }
 
@@ -293,11 +229,6 @@ fn watch_races(device: &Device, seed: &str) {
         let settings = format!("races=1 adversarial={seed}");
         set_machine(&settings).unwrap_or_else(|e| panic!("{e}"));
     }
-}
-
-/// How a device keeps a tensor in memory.
-fn stored(of: &TensorType, precision: Precision) -> Precision {
-    if of.kind == Kind::Activation { precision } else { Precision::F32 }
 }
 
 /// `values` in a format and back.

@@ -72,9 +72,12 @@ struct Memory {
     weight_parts: Pointer,
     dnorm: Pointer,
     norm_sums: Pointer,
+    /// What the activation before the layer makes.
+    activated: Pointer,
     bias_tickets: Pointer,
     input_tickets: Pointer,
     weight_tickets: Pointer,
+    turns: Pointer,
 }
 
 /// A gradient that may not be wanted, then null, and 1 if it is added: as kernels take them.
@@ -97,7 +100,7 @@ impl<'a> Work<'a> {
     }
 
     /// In the order of [`Memory`].
-    fn parts_of_memory(layer: &Layer, [of_input, of_weight]: &[Divided; 2]) -> [usize; 6] {
+    fn parts_of_memory(layer: &Layer, [of_input, of_weight]: &[Divided; 2]) -> [usize; 7] {
         let norm = usize::from(layer.norm.is_some());
         [
             layer.bias_sums(),
@@ -106,6 +109,7 @@ impl<'a> Work<'a> {
             of_weight.memory(),
             norm * layer.matrix(layer.inputs),
             norm * backward_workspace(layer.rows, layer.inputs),
+            if layer.input_of.is_some() { layer.matrix(layer.inputs) } else { 0 },
         ]
     }
 
@@ -113,7 +117,7 @@ impl<'a> Work<'a> {
         let division = layer.backward_division();
         let [of_input, of_weight] = division;
         let mut scratch = Scratch::new(pass.workspace, pass.tickets);
-        let [bias_sums, dpre, input_parts, weight_parts, dnorm, norm_sums] =
+        let [bias_sums, dpre, input_parts, weight_parts, dnorm, norm_sums, activated] =
             Self::parts_of_memory(layer, &division).map(|bytes| scratch.bytes(bytes));
         let memory = Memory {
             bias_sums,
@@ -122,9 +126,11 @@ impl<'a> Work<'a> {
             weight_parts,
             dnorm,
             norm_sums,
+            activated,
             bias_tickets: scratch.tickets(layer.bias_tickets()),
             input_tickets: scratch.tickets(of_input.tickets()),
             weight_tickets: scratch.tickets(of_weight.tickets()),
+            turns: scratch.tickets(layer.turns()),
         };
         Self { layer, device, pass, of_input, of_weight, memory }
     }
@@ -156,21 +162,18 @@ impl<'a> Work<'a> {
             NO_ACTIVATION => Pointer::NULL,
             _ => pass.saved,
         };
-        let arguments = Arguments::new()
-            .pointer(pass.dout)
-            .pointer(saved)
-            .pointer(self.memory.dpre)
-            .pointer(dbias.0)
-            .pointer(dresidual.0)
-            .pointer(self.memory.bias_sums)
-            .pointer(self.memory.bias_tickets)
-            .count(layer.rows)
-            .count(layer.outputs)
-            .count(layer.chunks())
-            .count(layer.activation)
+        let Memory { dpre, bias_sums, bias_tickets, .. } = self.memory;
+        let pointers =
+            [pass.dout, saved, dpre, dresidual.0, dbias.0, bias_sums, bias_tickets].into_iter();
+        let counts = [layer.rows, layer.outputs, layer.chunks(), layer.activation];
+        let adds = [dbias.1, dresidual.1];
+        let arguments = pointers.fold(Arguments::new(), Arguments::pointer);
+        let arguments = counts
+            .into_iter()
+            .chain(adds)
+            .fold(arguments, Arguments::count)
             .drop(layer.drop, layer.rows / layer.samples, pass.random)
-            .count(dbias.1)
-            .count(dresidual.1);
+            .structure();
         let layout = Layout { shared: COLUMNS_SHARED, ..Layout::row(layer.column_blocks(), 256) };
         self.device.launch(kernel, layout, &arguments)
     }
@@ -187,27 +190,15 @@ impl<'a> Work<'a> {
         if blocks == 0 {
             return Ok(());
         }
-        let drops = self.layer.drop.is_some() && !self.layer.has_epilogue();
-        let arguments = self.read_by_products();
-        let arguments = self.written_by_products(arguments, dinp, dweight, dbias, dresidual);
-        let Layer { drop, rows, samples, input_of, .. } = *self.layer;
-        let arguments = match input_of {
-            Some(activation) => arguments.count(activation),
-            None => arguments,
-        };
-        let arguments = match drops || input_of.is_some() {
-            true => arguments.drop(drop, rows / samples, self.pass.random),
-            false => arguments,
-        };
-        let adds = [dinp, dweight, dbias, dresidual].map(|(_, add)| add);
-        let arguments = adds.into_iter().fold(arguments, Arguments::count);
+        let arguments = self.arguments_of_products(dinp, dweight, dbias, dresidual);
         let tile = self.of_input.tile;
         let layout = tile.layout(blocks, self.layer.norm.is_some());
-        self.device.launch(tile.choose(self.kernels_of_products(drops)), layout, &arguments)
+        self.device.launch(tile.choose(self.kernels_of_products()), layout, &arguments)
     }
 
-    /// For f32, bf16 and small tiles of bf16; `drops` says whether they drop of `dout` themselves.
-    fn kernels_of_products(&self, drops: bool) -> [Kernel; 3] {
+    /// For f32, bf16 and small tiles of bf16.
+    fn kernels_of_products(&self) -> [Kernel; 3] {
+        let drops = self.layer.drop.is_some() && !self.layer.has_epilogue();
         match (self.layer.norm, self.layer.input_of, drops) {
             (_, Some(_), _) => {
                 [Kernel::MlpBackwardF32, Kernel::MlpBackwardBf16, Kernel::MlpBackwardSmallBf16]
@@ -240,42 +231,43 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn read_by_products(&self) -> Arguments {
-        let pass = self.pass;
-        let read = Arguments::new().pointer(self.memory.dpre).pointer(pass.inp);
-        let of_norm =
-            self.layer.norm.iter().flat_map(|_| pass.norm.into_iter().chain(pass.statistics));
-        of_norm.fold(read, Arguments::pointer).pointer(pass.weight)
-    }
-
-    fn written_by_products(
+    /// The structure `LinearBackward` of kernels.
+    fn arguments_of_products(
         &self,
-        arguments: Arguments,
         dinp: Slot,
         dweight: Slot,
         dbias: Slot,
         dresidual: Slot,
     ) -> Arguments {
-        let Self { layer, memory, of_input, of_weight, .. } = self;
+        let Self { layer, pass, memory, of_input, of_weight, .. } = self;
+        let read = [memory.dpre, pass.inp].into_iter().chain(pass.norm).chain(pass.statistics);
+        let gradients = [dinp, dweight, dbias, dresidual];
+        let sums = [memory.input_parts, memory.weight_parts, memory.bias_sums];
+        let tickets = [memory.input_tickets, memory.weight_tickets, memory.bias_tickets];
         let weight_first = of_weight.latency() >= of_input.latency();
-        arguments
-            .pointer(dinp.0)
-            .pointer(dweight.0)
-            .pointer(dbias.0)
-            .pointer(dresidual.0)
-            .pointer(memory.input_parts)
-            .pointer(memory.weight_parts)
-            .pointer(memory.bias_sums)
-            .pointer(memory.input_tickets)
-            .pointer(memory.weight_tickets)
-            .pointer(memory.bias_tickets)
-            .count(layer.rows)
-            .count(layer.outputs)
-            .count(layer.inputs)
-            .count(of_input.parts)
-            .count(of_weight.parts)
-            .count(layer.chunks())
-            .count(usize::from(weight_first))
+        let counts = [
+            layer.rows,
+            layer.outputs,
+            layer.inputs,
+            of_input.parts,
+            of_weight.parts,
+            layer.chunks(),
+            usize::from(weight_first),
+            layer.input_of.unwrap_or(NO_ACTIVATION),
+        ];
+        let arguments = read
+            .chain([pass.weight])
+            .chain(gradients.map(|(values, _)| values))
+            .chain(sums)
+            .chain(tickets)
+            .chain([memory.activated, memory.turns])
+            .fold(Arguments::new(), Arguments::pointer);
+        counts
+            .into_iter()
+            .chain(gradients.map(|(_, add)| add))
+            .fold(arguments, Arguments::count)
+            .drop(layer.drop, layer.rows / layer.samples, pass.random)
+            .structure()
     }
 
     /// Layer norm's backward pass, which goes on from the gradient of what the norm makes.

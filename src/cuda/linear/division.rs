@@ -206,9 +206,31 @@ impl Divided {
     }
 }
 
+/// How a launch makes several products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// All at the same time.
+    Together,
+    /// Each waits for the one before it.
+    InTurn,
+}
+
+impl Order {
+    /// Clocks until all products are there.
+    fn time(self, division: &[Divided]) -> usize {
+        match self {
+            Self::Together => time(division),
+            Self::InTurn => {
+                division.iter().map(|product| time(std::slice::from_ref(product))).sum()
+            }
+        }
+    }
+}
+
 /// Divides products that one launch makes, whose blocks have `tickets` to meet at.
 pub fn divide<const N: usize>(
     products: [Product; N],
+    order: Order,
     precision: Precision,
     tickets: usize,
 ) -> [Divided; N] {
@@ -216,10 +238,10 @@ pub fn divide<const N: usize>(
         Precision::F32 => LARGE_F32,
         Precision::Bf16 => LARGE,
     };
-    let large = divide_by(large, products, tickets);
-    let small = divide_by(SMALL, products, tickets);
+    let large = divide_by(large, products, order, tickets);
+    let small = divide_by(SMALL, products, order, tickets);
     match precision {
-        Precision::Bf16 if time(&small) < time(&large) => small,
+        Precision::Bf16 if order.time(&small) < order.time(&large) => small,
         _ => large,
     }
 }
@@ -236,19 +258,24 @@ pub fn divide_mlp(
         _ => return None,
     };
     let product = Product { rows, columns: outputs, depth: hidden, norm: false };
-    let [divided] = divide_by(tile, [product], tickets);
+    let [divided] = divide_by(tile, [product], Order::Together, tickets);
     Some(divided)
 }
 
-fn divide_by<const N: usize>(tile: Tile, products: [Product; N], tickets: usize) -> [Divided; N] {
+fn divide_by<const N: usize>(
+    tile: Tile,
+    products: [Product; N],
+    order: Order,
+    tickets: usize,
+) -> [Divided; N] {
     let mut division = products.map(|product| Divided { product, tile, parts: 1 });
     for i in 0..N {
-        division[i] = best_parts(&division, i, tickets);
+        division[i] = best_parts(&division, i, order, tickets);
     }
     division
 }
 
-/// Clocks until all products are there.
+/// Clocks until products are there that are made at the same time.
 fn time(division: &[Divided]) -> usize {
     let latest = division.iter().map(Divided::latency).max().unwrap_or(0);
     latest.max(work(division) / MULTIPROCESSORS)
@@ -258,9 +285,13 @@ fn work(division: &[Divided]) -> usize {
     division.iter().map(Divided::work).sum()
 }
 
-/// Product `i` in the fewest parts with which it is finished first beside the others.
-fn best_parts(division: &[Divided], i: usize, tickets: usize) -> Divided {
-    let (whole, others) = (division[i], work(division) - division[i].work());
+/// Product `i` in the fewest parts with which all are finished first.
+fn best_parts(division: &[Divided], i: usize, order: Order, tickets: usize) -> Divided {
+    let whole = division[i];
+    let others = match order {
+        Order::Together => work(division) - whole.work(),
+        Order::InTurn => 0,
+    };
     let left = tickets - division.iter().map(Divided::tickets).sum::<usize>();
     let candidates = PARTS.iter().map(|&parts| whole.with_parts(parts));
     candidates

@@ -10,7 +10,7 @@ pub mod division;
 pub use backward::{Backward, Gradients};
 
 use self::backward::Work;
-use self::division::{Divided, Product, divide};
+use self::division::{Divided, Order, Product, divide};
 use super::arguments::{Arguments, Pointer};
 use super::device::Device;
 use super::kernels::Kernel;
@@ -24,6 +24,8 @@ const COLUMNS: usize = 128;
 const CHUNK: usize = 32;
 const MOST_CHUNKS: usize = 128;
 const ENOUGH_BLOCKS: usize = 1024;
+/// Counters of blocks of which some wait for others.
+const TURNS: usize = 3;
 
 /// `out = residual + drop(activation(norm(inp) weight^T + bias))` without what lies where.
 #[derive(Clone, Copy, Debug)]
@@ -40,7 +42,8 @@ pub struct Layer {
     pub activation: usize,
     pub drop: Option<CudaDropout>,
     /// Backward: what is given as the input is what this activation gets, of which the layer reads what comes out, and
-    /// the input's gradient is that of what it gets. Without a norm, and without an activation behind the product.
+    /// the input's gradient is that of what it gets; it has to be wanted. Without a norm, and without an activation
+    /// behind the product.
     pub input_of: Option<usize>,
 }
 
@@ -110,29 +113,22 @@ impl Layer {
     }
 
     fn forward_arguments(&self, pass: &Forward, parts: usize) -> Arguments {
-        let inp = Arguments::new().pointer(pass.inp);
-        let inp = match self.norm {
-            Some(eps) => inp
-                .pointer(pass.norm[0])
-                .pointer(pass.norm[1])
-                .pointer(pass.statistics[0])
-                .pointer(pass.statistics[1])
-                .float(eps as f32),
-            None => inp,
-        };
-        inp.pointer(pass.weight)
-            .pointer(pass.bias)
-            .pointer(pass.residual)
-            .pointer(pass.out)
-            .pointer(pass.pre)
-            .pointer(pass.workspace)
-            .pointer(pass.tickets)
-            .count(self.rows)
-            .count(self.outputs)
-            .count(self.inputs)
-            .count(parts)
-            .count(self.activation)
+        let around = [pass.weight, pass.bias, pass.residual, pass.out, pass.pre];
+        let memory = [pass.workspace, pass.tickets];
+        let counts = [self.rows, self.outputs, self.inputs, parts, self.activation];
+        let arguments = [pass.inp]
+            .into_iter()
+            .chain(pass.norm)
+            .chain(pass.statistics)
+            .chain(around)
+            .chain(memory)
+            .fold(Arguments::new(), Arguments::pointer)
+            .float(self.norm.unwrap_or(0.0) as f32);
+        counts
+            .into_iter()
+            .fold(arguments, Arguments::count)
             .drop(self.drop, self.rows / self.samples, pass.random)
+            .structure()
     }
 
     /// Whether backward makes `dpre` before the products: elsewhere they read `dout`, and drop of it themselves
@@ -145,7 +141,7 @@ impl Layer {
         let &Self { rows, inputs, outputs, precision, .. } = self;
         let norm = self.norm.is_some();
         let product = Product { rows, columns: outputs, depth: inputs, norm };
-        let [out] = divide([product], precision, TICKETS);
+        let [out] = divide([product], Order::Together, precision, TICKETS);
         out
     }
 
@@ -154,7 +150,8 @@ impl Layer {
         let &Self { rows, inputs, outputs, precision, .. } = self;
         let dinp = Product { rows, columns: inputs, depth: outputs, norm: false };
         let dweight = Product { rows: outputs, columns: inputs, depth: rows, norm: false };
-        divide([dinp, dweight], precision, TICKETS - self.bias_tickets())
+        let order = if self.input_of.is_some() { Order::InTurn } else { Order::Together };
+        divide([dinp, dweight], order, precision, TICKETS - self.bias_tickets() - self.turns())
     }
 
     fn column_tiles(&self) -> usize {
@@ -175,6 +172,11 @@ impl Layer {
 
     fn bias_tickets(&self) -> usize {
         if self.chunks() > 1 { self.column_tiles() } else { 0 }
+    }
+
+    /// Counters of a launch in which the weight's gradient waits for what the activation makes.
+    fn turns(&self) -> usize {
+        if self.input_of.is_some() { TURNS } else { 0 }
     }
 
     /// Bytes of the chunks' sums.

@@ -34,14 +34,14 @@ impl Format {
 
 /// Writes `values`, of which there are as many as `bytes` has room for.
 pub(super) fn encode(values: Values, format: Format, bytes: &mut [u8]) {
-    let numbers: &mut dyn Iterator<Item = f32> = match values {
-        Values::F32(values) => &mut values.iter().copied(),
-        Values::F64(values) => &mut values.iter().map(|&x| x as f32),
-        Values::Index(values) => {
-            bytes.copy_from_slice(bytemuck::cast_slice(values));
-            return;
-        }
-    };
+    match values {
+        Values::F32(values) => put(values.iter().copied(), format, bytes),
+        Values::F64(values) => put(values.iter().map(|&x| x as f32), format, bytes),
+        Values::Index(values) => bytes.copy_from_slice(bytemuck::cast_slice(values)),
+    }
+}
+
+fn put(numbers: impl Iterator<Item = f32>, format: Format, bytes: &mut [u8]) {
     let rooms = bytes.chunks_exact_mut(format.bytes());
     match format {
         Format::Bf16 => rooms.zip(numbers).for_each(|(room, x)| {

@@ -11,7 +11,7 @@ use crate::exec::session::Values;
 use crate::graph::plan::Widths;
 use crate::graph::{Graph, Origin, Place, Plan, Reverse, TensorId};
 use crate::op::contract::Kind;
-use crate::op::device::{CudaInput, TICKETS};
+use crate::op::device::{CudaInput, Passes, TICKETS};
 use crate::optim::cuda::Trained;
 
 /// The buffers of a session and what lies where in them.
@@ -42,7 +42,8 @@ impl Memory {
         reverse: Option<&Reverse>,
         precision: Precision,
     ) -> Result<Self> {
-        let workspaces = workspaces(graph, precision)?;
+        let passes = if reverse.is_some() { Passes::Both } else { Passes::Forward };
+        let workspaces = workspaces(graph, precision, device.most_shared(), passes)?;
         let widths = Widths { activation: precision.bytes(), statistic: size_of::<f32>() };
         let plan = Plan::with_workspaces(graph, reverse, widths, |node| workspaces[node]);
         if let Some((a, b)) = plan.overlap() {
@@ -160,8 +161,13 @@ impl Memory {
     }
 }
 
-/// Bytes of scratch memory of each node, forward and backward.
-fn workspaces(graph: &Graph, precision: Precision) -> Result<Vec<[usize; 2]>> {
+/// Bytes of scratch memory of each node, forward and backward, if the device can run them all.
+fn workspaces(
+    graph: &Graph,
+    precision: Precision,
+    most_shared: u32,
+    passes: Passes,
+) -> Result<Vec<[usize; 2]>> {
     let of = |node: &crate::graph::Node| {
         let types: Vec<_> = node.inputs.iter().map(|&t| graph.of(t)).collect();
         let wrong = |what: String| {
@@ -183,6 +189,8 @@ fn workspaces(graph: &Graph, precision: Precision) -> Result<Vec<[usize; 2]>> {
                 });
             }
         }
+        op.check(&types, precision, most_shared, passes)
+            .map_err(|error| error.at(graph.get(node.out).name.as_str()))?;
         let workspace = op.workspace(&types, precision);
         Ok([workspace.forward, workspace.backward])
     };

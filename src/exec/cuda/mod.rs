@@ -9,6 +9,7 @@ mod formats;
 mod memory;
 mod passes;
 mod recording;
+pub mod single;
 
 use std::rc::Rc;
 
@@ -67,6 +68,9 @@ impl CudaSession {
             return Err(Error::usage("on a device the loss has to be a statistic"));
         }
         let memory = Memory::new(&device, &graph, reverse.as_ref(), precision)?;
+        let of_update = reverse.iter().flat_map(|_| Optimiser::MODULES);
+        let of_nodes = graph.nodes().iter().flat_map(|node| node.op.on_cuda().modules());
+        device.load_modules(of_nodes.chain(of_update))?;
         let optimiser = match reverse {
             Some(_) => {
                 let parts = memory.trained(&graph, &trained);

@@ -5,6 +5,7 @@ use arrayvec::ArrayVec;
 use super::Linear;
 use crate::cpu::activation::Activation;
 use crate::cuda::arguments::Pointer;
+use crate::cuda::kernels::Module;
 use crate::cuda::linear::{Backward, Forward, Gradients, Layer};
 use crate::cuda::pass::CudaDropout;
 use crate::cuda::precision::Precision;
@@ -16,6 +17,11 @@ impl OnCuda for Linear {
     fn parameters(&self) -> ArrayVec<usize, MAX_INPUTS> {
         let of_norm = self.norm_input().into_iter().flat_map(|i| [i, i + 1]);
         std::iter::once(1).chain(of_norm).chain(self.bias_input()).collect()
+    }
+
+    fn modules(&self) -> ArrayVec<Module, 3> {
+        let of_norm = self.norm.map(|_| Module::LayerNorm);
+        [Module::Linear].into_iter().chain(of_norm).collect()
     }
 
     fn workspace(&self, inputs: &[&TensorType], precision: Precision) -> Workspace {

@@ -8,6 +8,7 @@ use arrayvec::ArrayVec;
 
 use super::{Mlp, Residual, Sizes};
 use crate::cuda::arguments::Pointer;
+use crate::cuda::kernels::Module;
 use crate::cuda::linear::division::Scratch;
 use crate::cuda::linear::{Layer, NO_ACTIVATION};
 use crate::cuda::pass::CudaDropout;
@@ -20,6 +21,11 @@ impl OnCuda for Mlp {
     fn parameters(&self) -> ArrayVec<usize, MAX_INPUTS> {
         let of_norm = self.norm_input().into_iter().flat_map(|i| [i, i + 1]);
         (1..5).chain(of_norm).collect()
+    }
+
+    fn modules(&self) -> ArrayVec<Module, 3> {
+        let of_norm = self.norm.map(|_| Module::LayerNorm);
+        [Module::Mlp, Module::Linear].into_iter().chain(of_norm).collect()
     }
 
     fn workspace(&self, inputs: &[&TensorType], precision: Precision) -> Workspace {

@@ -26,8 +26,12 @@ const ENOUGH_BLOCKS: usize = 256;
 const SHARE_OF_MAP: usize = 8;
 /// Numbers of a sector of memory: heads whose tables are turned together, and what rows are rounded to.
 const SECTOR: usize = 8;
-/// Counters for the turned table, in `kernels/window_attention/table.cuh`.
-const TABLE_COUNTERS: usize = 3;
+/// Counters of the turned table, and flags of its pieces for every sector of heads, in
+/// `kernels/window_attention/table.cuh`.
+const TABLE_COUNTERS: usize = 8;
+const PIECES: usize = 8;
+/// Numbers between the planes of biases, so that each begins in the bank that it has to.
+const SKIPPED_BANKS: usize = 48;
 /// Bytes of shared memory that a block of backward's kernel takes at most if groups of queries can be made that
 /// small: two of them share a multiprocessor of compute capability 8.0.
 const PREFERRED: usize = 82_432;
@@ -64,7 +68,8 @@ impl Division {
         let tiles = pairs().map(keys).max().unwrap_or(0).div_ceil(16);
         let (rectangles, head_dim, heads) =
             (problem.batch * count, problem.head_dim, problem.heads);
-        let most_heads = (TICKETS - TABLE_COUNTERS - 1) / (SECTOR + 1) * SECTOR;
+        // A ticket for each head and each sector of heads.
+        let most_heads = (TICKETS - TABLE_COUNTERS) / (PIECES + SECTOR + 1) * SECTOR;
         if head_dim > WIDEST || tiles > MOST_TILES || heads > most_heads {
             let found = format!("{heads} heads {head_dim} wide, windows of {}", op.window);
             return refused(format!(
@@ -120,7 +125,8 @@ impl Division {
         let window = self.problem.window;
         let side = 2 * window - 1;
         let pitch = if window <= 17 { window + 16 } else { side };
-        pieces(&[(side + 2 * window) * pitch * size_of::<f32>(), self.strips(), self.of_rows()])
+        let planes = (side + 2 * window) * pitch + SKIPPED_BANKS;
+        pieces(&[planes * size_of::<f32>(), self.strips(), self.of_rows()])
     }
 
     fn strips(&self) -> usize {

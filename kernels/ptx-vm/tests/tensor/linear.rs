@@ -19,6 +19,7 @@ const TEXT: &str = include_str!("../../../ptx/linear.compute_80.ptx");
 #[derive(Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
 struct Arguments {
     inp: u64,
+    norm: [u64; 4],
     weight: u64,
     bias: u64,
     residual: u64,
@@ -26,6 +27,7 @@ struct Arguments {
     pre: u64,
     memory: u64,
     tickets: u64,
+    eps: f32,
     /// Rows, outputs and inputs.
     sizes: [u32; 3],
     parts: u32,
@@ -34,7 +36,6 @@ struct Arguments {
     sample_rows: u32,
     least: u32,
     scale: f32,
-    align_seed: u32,
     seed: u64,
     node: u32,
     align_step: u32,

@@ -45,9 +45,12 @@ impl Mlp {
         };
         let (dinp, dresidual) = self.gradients_of_sum(pass);
         let of_first = self.gradients_of_first(pass, dinp);
+        let weight = pass.wanted(Some(3));
+        // The weight's gradient needs what is made beside dpre.
+        let through = of_first.any() || weight.is_some();
         let of_second = Gradients {
-            inp: of_first.any().then_some((dpre, Write::Set)),
-            weight: pass.wanted(Some(3)),
+            inp: through.then_some((dpre, Write::Set)),
+            weight,
             norm: [None; 2],
             bias: pass.wanted(Some(4)),
             residual: dresidual,

@@ -62,25 +62,25 @@ impl Mlp {
         parts: Pointer,
     ) -> Result<()> {
         let inputs = &pass.inputs;
-        let ([mean, rstd], pre) = self.left(pass);
-        let [norm_weight, norm_bias] = self.norm_parameters(inputs);
-        let arguments = [inputs[0].working, norm_weight, norm_bias, mean, rstd]
+        let (statistics, pre) = self.left(pass);
+        let layers = [inputs[1].working, inputs[2].full, inputs[3].working, inputs[4].full];
+        let around = [self.residual(inputs), pass.out, pre, parts, pass.tickets];
+        let arguments = [inputs[0].working]
             .into_iter()
+            .chain(self.norm_parameters(inputs))
+            .chain(statistics)
+            .chain(layers)
+            .chain(around)
             .fold(Arguments::new(), Arguments::pointer)
             .float(self.norm.unwrap_or(0.0) as f32);
-        let of_layers =
-            [inputs[1].working, inputs[2].full, inputs[3].working, inputs[4].full].into_iter();
-        let around = [self.residual(inputs), pass.out, pre, parts, pass.tickets];
         let &Sizes { samples, rows, inputs, hidden, outputs } = sizes;
-        let counts = [rows, inputs, hidden, outputs, division.parts].into_iter();
-        let second = self.second_layer(sizes, pass.precision);
         let activation = self.activation.number();
-        let arguments = of_layers.chain(around).fold(arguments, Arguments::pointer);
-        let arguments = counts.chain([activation]).fold(arguments, Arguments::count).drop(
-            second.drop,
-            rows / samples,
-            pass.random,
-        );
+        let drop = self.second_layer(sizes, pass.precision).drop;
+        let arguments = [rows, inputs, hidden, outputs, division.parts, activation]
+            .into_iter()
+            .fold(arguments, Arguments::count)
+            .drop(drop, rows / samples, pass.random)
+            .structure();
         let kernel = division.tile.choose([Kernel::MlpForwardBf16, Kernel::MlpForwardWideBf16]);
         let layout = division.tile.layout(division.blocks(), false);
         pass.device.launch(kernel, layout, &arguments)
