@@ -3,22 +3,29 @@
 //
 // A pixel's numbers have an order, its depth: channels in groups of 32, of each group all taps, of each tap
 // the group's channels. So a step along the depth reads almost the same pixels as the one before it, which the
-// first cache has. Channels are filled up to a multiple of eight with zeros.
+// first cache has. Channels are filled up with zeros.
 #pragma once
 
 #include "gemm_bf16.cuh"
 #include "gemm_f32.cuh"
 
+// Channels filled up: to a multiple of eight, and of so many that packed lines begin where sectors do, if there are
+// more than a group, to which that is little.
+constexpr int GROUP = 32;
+__device__ inline int filled_up(int channels) {
+  const int to = channels > GROUP ? 16 : 8;
+  return (channels + to - 1) / to * to;
+}
+
 // A map [items, height, width, channels] and the width of a square kernel over it, 15 at most.
 struct Map {
   int height, width, channels, kernel;
+  int stride; // from a pixel to the next; what there is between them is 0
 
   __device__ int taps() const { return kernel * kernel; }
-  __device__ int filled() const { return (channels + 7) / 8 * 8; }
+  __device__ int filled() const { return filled_up(channels); }
   __device__ int depth() const { return filled() * taps(); }
 };
-
-constexpr int GROUP = 32;
 
 // Where a number of the depth is from, moving on along it.
 struct Place {
@@ -121,9 +128,9 @@ template <typename T, int VECTOR, int SIDE, Lies LIES, int THREADS> struct TapLo
 
   // The table has TABLE words.
   __device__ TapLoader(const T *data_, const Map &map_, unsigned *table_, const GemmTask &task)
-      : data(data_), map(map_), stride(map_.channels), table(table_),
+      : data(data_), map(map_), stride(map_.stride), table(table_),
         count(BY_DEPTH ? task.rows : task.depth), begin(BY_DEPTH ? task.row : task.begin), pixel(begin),
-        line(threadIdx.x / ITEMS), whole(BYTES < 16 || aligned<VECTOR>(data_, map_.channels)),
+        line(threadIdx.x / ITEMS), whole(BYTES < 16 || aligned<VECTOR>(data_, map_.stride)),
         inverse(0xffffffffu / map_.kernel + 1),
         place(map_, (BY_DEPTH ? task.begin : task.row) + threadIdx.x % ITEMS * VECTOR) {
     const int column = threadIdx.x % ITEMS * VECTOR;
@@ -147,7 +154,7 @@ template <typename T, int VECTOR, int SIDE, Lies LIES, int THREADS> struct TapLo
     left = map.channels - channel;
     tap = place.width > 0 && left > 0 ? 1u << i | 0x10000u << j : EVERYTHING;
     const int shifted = pixel + line + (i - half) * map.width + j - half;
-    from = data + (static_cast<long long>(shifted) * map.channels + channel);
+    from = data + (static_cast<long long>(shifted) * stride + channel);
   }
 
   __device__ void arrived(void *, int) const {}

@@ -51,7 +51,7 @@ __device__ inline void pack_weight(const T *weight, T *packed, int outputs, int 
   WeightTile<T> &tile = *static_cast<WeightTile<T> *>(shared);
   const int across = (channels + GROUP - 1) / GROUP;
   const int first_channel = block % across * GROUP, first_output = block / across * GROUP;
-  const int rows = FOR_INPUT ? channels : outputs, filled = ((FOR_INPUT ? outputs : channels) + 7) / 8 * 8;
+  const int rows = FOR_INPUT ? channels : outputs, filled = filled_up(FOR_INPUT ? outputs : channels);
   const int first_row = FOR_INPUT ? first_channel : first_output;
   const int first = FOR_INPUT ? first_output : first_channel;
   constexpr int CHUNK = 8, CHUNKS = GROUP / CHUNK;
@@ -95,7 +95,7 @@ __device__ inline void sum_weight(const float *partial, const WeightGradient &to
   float(&tile)[WARP][SUM_CHANNELS * TAPS + 1] = *static_cast<float(*)[WARP][SUM_CHANNELS * TAPS + 1]>(shared);
   const int across = (channels + SUM_CHANNELS - 1) / SUM_CHANNELS;
   const int warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
-  const int filled = (channels + 7) / 8 * 8, first = block % across * SUM_CHANNELS;
+  const int filled = filled_up(channels), first = block % across * SUM_CHANNELS;
   const int first_output = block / across * WARP, output = first_output + lane;
   const int width = min(filled - first / GROUP * GROUP, GROUP);
   const size_t apart = (static_cast<size_t>(filled) * taps + 1) * outputs;

@@ -76,7 +76,7 @@ __device__ inline void product(const float *map_data, const float *second, const
 template <Lies LIES, typename Finish>
 __device__ inline void product(const bf16 *map_data, const bf16 *second, const Map &map, const GemmTask &task,
                                Finish finish) {
-  if (aligned<2>(map_data, map.channels) && !aligned<8>(map_data, map.channels))
+  if (aligned<2>(map_data, map.stride) && !aligned<8>(map_data, map.stride))
     product<2, LIES>(map_data, second, map, task, finish);
   else
     product<8, LIES>(map_data, second, map, task, finish);
@@ -119,9 +119,16 @@ template <typename T> struct Result {
   template <int WIDTH> __device__ void finish(int row, int column, float (&values)[WIDTH]) const {
     const int count = min(columns - column, WIDTH);
     if (bias != nullptr) {
+      if constexpr (WIDTH == FOUR && sizeof(T) == 2) { // f32 has no register left for it
+        float of_columns[FOUR];
+        load_four(bias + column, count, count == FOUR && aligned<FOUR>(bias, FOUR), of_columns);
 #pragma unroll
-      for (int i = 0; i < WIDTH; ++i)
-        if (i < count) values[i] += bias[column + i];
+        for (int i = 0; i < FOUR; ++i) values[i] += of_columns[i];
+      } else {
+#pragma unroll
+        for (int i = 0; i < WIDTH; ++i)
+          if (i < count) values[i] += bias[column + i];
+      }
     }
     T *const at = to + static_cast<size_t>(row) * columns + column;
     if constexpr (WIDTH == FOUR)

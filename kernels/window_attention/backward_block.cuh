@@ -69,14 +69,14 @@ template <typename T, int D> struct BackwardBlock {
 
   // Brings everything of a rectangle; nothing is there before the copies are waited for.
   __device__ void bring(const Rectangle &r, const BackwardPass<T> &pass, const Map &map) const {
-    const int head = map.head();
-    const auto of = [&](const T *of_map, int parts, int part) {
-      return Head<const T>::of(of_map, map, head, parts, part);
-    };
-    const Source<T> from[4] = {{of(pass.qkv, 3, 0), nullptr, true, q},
-                               {of(pass.qkv, 3, 1), of(pass.qkv_bias, 3, 1).first, false, k},
-                               {of(pass.qkv, 3, 2), of(pass.qkv_bias, 3, 2).first, false, v},
-                               {of(pass.dout, 1, 0), nullptr, true, dout}};
+    const int head = map.head(), channels = map.heads * map.head_dim;
+    const auto of = [&](const T *of_map, int parts) { return Head<const T>::of(of_map, map, head, parts, 0); };
+    const Head<const T> rows = of(pass.qkv, 3);
+    const T *const padding = of(pass.qkv_bias, 3).first;
+    const Source<T> from[4] = {{rows, nullptr, true, q},
+                               {rows.part(1, channels), padding + channels, false, k},
+                               {rows.part(2, channels), padding + 2 * channels, false, v},
+                               {of(pass.dout, 1), nullptr, true, dout}};
     bring_rows<T, D>(from, r, map.width);
   }
 

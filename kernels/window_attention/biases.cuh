@@ -44,8 +44,9 @@ struct Strips {
   }
 };
 
-// Calls `visit(line, x)` for all `columns` of `lines`, which lie `pitch` numbers apart. A warp takes four neighbouring
-// columns of eight lines that begin an odd number of fours apart and so meet in no bank, if `pitch` is no multiple of 8.
+// Calls `visit(line, x)` for all `columns` of `lines`, which lie `pitch` numbers apart. A warp takes four
+// neighbouring columns of eight lines that begin an odd number of fours apart and so meet in no bank, unless 8
+// divides `pitch`.
 template <typename Visit> __device__ inline void each_of_lines(int lines, int columns, int pitch, Visit visit) {
   const int apart = pitch % 2 ? 2 : pitch % 4 ? 1 : 0, eight = 3 + apart, lane = of_lane(); // powers of two
   const int parts = (lines + (1 << eight) - 1) >> eight << apart, all = parts * ((columns + 3) / 4);
@@ -68,12 +69,13 @@ struct Biases {
   Shared<float> planes;
   Shared<float> strips; // at most 3 window - 2: sums over their columns of keys, by that of the query
   Shared<int> keys;     // offsets of keys
-  int window, side, widest; // pitch
+  int window, side;
+  int widest; // the largest pitch
   float root, scale; // of products for scores as they are, and as powers of two
-  // Of the rectangle that is done:
+  // Of the present rectangle:
   int columns, all_columns, pitch;
   int paddings, hidden; // where planes begin: that of the padding, and that of keys that are none
-  bool laid;    // the table lies as the rectangle's columns want it
+  bool laid; // the table lies as the columns want it
 
   static __device__ Biases take(Pieces &memory, const Map &map) {
     Biases b;
@@ -87,7 +89,8 @@ struct Biases {
     return b;
   }
 
-  // Makes room for a rectangle. `pitch_of` its columns meets in the fewest banks. By one thread.
+  // Says how everything lies for a rectangle: rows of its columns meet in the fewest banks with the pitch that
+  // `pitch_of` gives. By one thread.
   template <typename Pitch> __device__ void fit(const Rectangle &r, Pitch pitch_of) {
     laid = r.columns == columns && r.all_columns == all_columns;
     columns = r.columns, all_columns = r.all_columns;
@@ -153,7 +156,7 @@ struct Biases {
                                           [=](int kx) { return values[-kx] * scale; });
     });
     __syncthreads();
-    // Strips, of which each is as long as a row, lie as queries are numbered.
+    // A strip is as long as a row: neighbouring queries find theirs side by side.
     for (int i = of_thread(); i < r.positions; i += blockDim.x) {
       const int y = r.row(i), x = i - y * r.columns;
       padding(y, x) = log_sum(of.beside ? 0 : r.rows, of.below ? r.all_rows : r.rows,

@@ -131,13 +131,12 @@ template <typename T, int D> struct ForwardMemory {
 
   __device__ void bring(const Rectangle &r, const T *qkv, const T *qkv_bias, const Map &map) const {
     Source<T> from[3];
-    const int head = map.head();
+    const int head = map.head(), channels = map.heads * map.head_dim;
+    const T *const padding = Head<const T>::of(qkv_bias, map, head, 3, 0).first;
 #pragma unroll
-    for (int part = 0; part < 3; ++part) {
-      const T *const padding = Head<const T>::of(qkv_bias, map, head, 3, part).first;
-      from[part] = {Head<const T>::of(qkv, map, head, 3, part), part == 0 ? nullptr : padding, false,
-                    rows[part]};
-    }
+    for (int part = 0; part < 3; ++part)
+      from[part] = {Head<const T>::of(qkv, map, head, 3, part), part == 0 ? nullptr : padding + part * channels,
+                    false, rows[part]};
     bring_rows<T, D>(from, r, map.width);
   }
 

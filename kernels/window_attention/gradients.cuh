@@ -78,8 +78,8 @@ template <typename T> struct Gradients {
     const int size = sizeof(T), down = window * window * 4, step = r.columns * pitch;
     // Queries go on in pairs of rows.
     const int end_row = min(r.rows, (r.row(min(end, r.positions) - 1) & ~1) + 2);
-    // Columns of keys that a warp has lie so that they meet nowhere: all beside each other where they are as long as the
-    // window, else every other one with eight lanes, or two with sixteen.
+    // A warp has columns of keys that meet nowhere: all of them one after the other where a row is as long as the
+    // window, else every other one with eight lanes, or two neighbours with sixteen.
     const bool whole = r.columns == window, narrow = r.columns <= 8;
     const int all = whole ? window * window : narrow ? 64 : r.columns * 16;
 #pragma unroll 1

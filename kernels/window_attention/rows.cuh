@@ -86,6 +86,8 @@ template <typename T> struct Head {
     return {map + part * channels + head * head_dim, parts * channels * static_cast<int>(sizeof(T)), head_dim,
             aligned<WIDEST<T>>(map, head_dim)};
   }
+  // That of another part: `channels` numbers lie between one and the next.
+  __device__ Head part(int part, int channels) const { return {first + part * channels, bytes, numbers, whole}; }
   __device__ T *at(int place) const {
     using Byte = typename SameConst<T, char>::Type;
     return reinterpret_cast<T *>(reinterpret_cast<Byte *>(first) + static_cast<long long>(place) * bytes);

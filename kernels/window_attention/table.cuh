@@ -71,8 +71,8 @@ __device__ inline void turn_table(const float *table, float *turned, unsigned *c
   }
 }
 
-// Waits until the block's head is turned. By all threads, as late as can be: what a block can do without it comes
-// first, and meanwhile others do their pieces.
+// Waits until the table of the block's head is turned. By all threads, as late as can be: what a block can do
+// without it comes first, and meanwhile others do their pieces.
 __device__ inline void wait_for_table(const unsigned *counters, const Map &map) {
   if (of_thread() < PIECES) {
     const unsigned *const flag = counters + FLAGS + map.head() / TILE_HEADS * PIECES + of_thread();

@@ -4,7 +4,7 @@
 use arrayvec::ArrayVec;
 
 use super::Conv;
-use crate::cuda::arguments::{Arguments, Layout};
+use crate::cuda::arguments::{Arguments, Layout, Pointer};
 use crate::cuda::kernels::Kernel;
 use crate::cuda::precision::Precision;
 use crate::error::{Error, Result};
@@ -15,7 +15,12 @@ use crate::op::device::{CudaBackward, CudaForward, OnCuda, TICKETS, Workspace};
 const PACKED: usize = 32;
 const SUMMED: [usize; 2] = [32, 8];
 /// Counters before those of the tiles.
-const TICKETS_OF_PHASES: usize = 5;
+const TICKETS_OF_PHASES: usize = 7;
+/// Bytes that memory is read in, and pixels that a block copies to where these begin.
+const SECTOR: usize = 32;
+const LINE_PIXELS: usize = 16;
+/// Channels that a product reads of a tap at once; more are filled up to 16, fewer to eight.
+const GROUP: usize = 32;
 /// Rows and columns of a block's tile of a product; fewer columns than these are a narrow tile's, which is cheap.
 const TILE: usize = 128;
 const NARROW: usize = 32;
@@ -56,7 +61,32 @@ impl Sizes {
 
     /// Numbers of a pixel that a product sums over: all taps of its channels, which are filled up.
     fn depth(&self, channels: usize) -> usize {
-        channels.next_multiple_of(8) * self.kernel * self.kernel
+        let filled = channels.next_multiple_of(if channels > GROUP { 16 } else { 8 });
+        filled * self.kernel * self.kernel
+    }
+
+    /// Bytes from a pixel to the next where each begins with a sector.
+    fn line(&self) -> usize {
+        (self.channels * self.precision.bytes()).next_multiple_of(SECTOR)
+    }
+
+    /// Whether the map is copied so: products read it for each tap and each tile.
+    fn copies_lines(&self) -> bool {
+        self.channels > GROUP && self.line() != self.channels * self.precision.bytes()
+    }
+
+    /// Bytes of the copy, and the blocks that make it.
+    fn lines(&self) -> usize {
+        if self.copies_lines() { (self.pixels * self.line()).next_multiple_of(256) } else { 0 }
+    }
+
+    fn line_blocks(&self) -> usize {
+        if self.copies_lines() { self.pixels.div_ceil(LINE_PIXELS) } else { 0 }
+    }
+
+    /// Where the copy begins, null if there is none.
+    fn lines_at(&self, scratch: Pointer) -> Pointer {
+        if self.copies_lines() { scratch } else { Pointer::NULL }
     }
 
     /// Steps of a product along `depth`.
@@ -114,19 +144,22 @@ impl Sizes {
         self.outputs.div_ceil(PACKED) * self.channels.div_ceil(PACKED)
     }
 
-    /// Blocks that make the output: they pack the weight, and have parts of tiles.
+    /// Blocks that make the output: they copy the map, pack the weight, and have parts of tiles.
     fn forward_blocks(&self) -> usize {
-        self.pack_blocks() + Self::tiles(self.pixels, self.outputs) * self.forward_parts()
+        self.line_blocks()
+            + self.pack_blocks()
+            + Self::tiles(self.pixels, self.outputs) * self.forward_parts()
     }
 
     fn input_blocks(&self) -> usize {
         self.pack_blocks() + Self::tiles(self.pixels, self.channels) * self.backward_parts()[0]
     }
 
-    /// Blocks that make the gradients of weight and bias: they have parts of tiles, and sum them.
+    /// Blocks that make the gradients of weight and bias: they copy the map, have parts of tiles, and sum them.
     fn weight_blocks(&self) -> usize {
         let [outputs, channels] = SUMMED;
-        Self::tiles(self.weight_rows(), self.outputs) * self.backward_parts()[1]
+        self.line_blocks()
+            + Self::tiles(self.weight_rows(), self.outputs) * self.backward_parts()[1]
             + self.outputs.div_ceil(outputs) * self.channels.div_ceil(channels)
     }
 
@@ -165,9 +198,11 @@ impl Sizes {
     fn backward_arguments(&self, pass: &CudaBackward<'_>) -> Arguments {
         let gradients: [_; 3] = std::array::from_fn(|i| pass.gradient(i));
         let [packed, parts] = self.input_scratch();
-        let scratch = [0, packed, packed + parts].map(|bytes| pass.workspace.offset(bytes));
+        let scratch = pass.workspace.offset(self.lines());
+        let scratch = [0, packed, packed + parts].map(|bytes| scratch.offset(bytes));
         let read = [pass.dout, pass.inputs[0].working, pass.inputs[1].working];
         let pointers = read.into_iter().chain(gradients.map(|(values, _)| values));
+        let pointers = pointers.chain([self.lines_at(pass.workspace)]);
         let pointers = pointers.chain(scratch).chain([pass.tickets]);
         let arguments = self.append(pointers.fold(Arguments::new(), Arguments::pointer));
         let arguments = self.backward_parts().into_iter().fold(arguments, Arguments::count);
@@ -200,9 +235,10 @@ impl OnCuda for Conv {
         let sizes = Sizes::of(inputs, precision);
         let [packed, parts] = sizes.input_scratch();
         Workspace {
-            forward: sizes.packed(sizes.outputs, sizes.channels)
+            forward: sizes.lines()
+                + sizes.packed(sizes.outputs, sizes.channels)
                 + sizes.partial(sizes.forward_parts(), sizes.outputs),
-            backward: packed + parts + sizes.weight_scratch(),
+            backward: sizes.lines() + packed + parts + sizes.weight_scratch(),
         }
     }
 
@@ -215,12 +251,13 @@ impl OnCuda for Conv {
             Precision::F32 => Kernel::ConvForwardF32,
             Precision::Bf16 => Kernel::ConvForwardBf16,
         };
-        let packed = pass.workspace;
+        let packed = pass.workspace.offset(sizes.lines());
         let arguments = Arguments::new()
             .pointer(pass.inputs[0].working)
             .pointer(pass.inputs[1].working)
             .pointer(pass.inputs[2].full)
             .pointer(pass.out)
+            .pointer(sizes.lines_at(pass.workspace))
             .pointer(packed)
             .pointer(packed.offset(sizes.packed(sizes.outputs, sizes.channels)))
             .pointer(pass.tickets);
