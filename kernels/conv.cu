@@ -167,8 +167,8 @@ conv_forward_bf16(const bf16 *inp, const bf16 *weight, const float *bias, bf16 *
 extern "C" __global__ __launch_bounds__(THREADS, 1) void
 conv_backward_f32(const float *dout, const float *inp, const float *weight, float *dinp, float *dweight,
                   float *dbias, float *lines, float *packed, float *partial_inp, float *partial_weight,
-                  unsigned *tickets, int pixels, int height, int width, int channels, int outputs, int kernel, int parts_inp,
-                  int parts_weight, int add, int add_weight, int add_bias) {
+                  unsigned *tickets, int pixels, int height, int width, int channels, int outputs, int kernel,
+                  int parts_inp, int parts_weight, int add, int add_weight, int add_bias) {
   const Source<float> source = {inp, lines, {pixels, height, width, channels, outputs, kernel}};
   const Backward<float> pass = {dout, source, weight, dinp, {dweight, dbias, add_weight != 0, add_bias != 0},
                               packed, partial_inp, partial_weight, tickets, parts_inp, parts_weight, add != 0};
@@ -177,8 +177,8 @@ conv_backward_f32(const float *dout, const float *inp, const float *weight, floa
 extern "C" __global__ __launch_bounds__(THREADS, 2) void
 conv_backward_bf16(const bf16 *dout, const bf16 *inp, const bf16 *weight, bf16 *dinp, float *dweight,
                   float *dbias, bf16 *lines, bf16 *packed, float *partial_inp, float *partial_weight,
-                  unsigned *tickets, int pixels, int height, int width, int channels, int outputs, int kernel, int parts_inp,
-                  int parts_weight, int add, int add_weight, int add_bias) {
+                  unsigned *tickets, int pixels, int height, int width, int channels, int outputs, int kernel,
+                  int parts_inp, int parts_weight, int add, int add_weight, int add_bias) {
   const Source<bf16> source = {inp, lines, {pixels, height, width, channels, outputs, kernel}};
   const Backward<bf16> pass = {dout, source, weight, dinp, {dweight, dbias, add_weight != 0, add_bias != 0},
                               packed, partial_inp, partial_weight, tickets, parts_inp, parts_weight, add != 0};
