@@ -2,7 +2,8 @@
 //
 // Extents from the axis on make a row, so parts are columns of the result. One launch moves all parts: the first
 // blocks have the first part, and so on; a thread has one vector of a part. Where rows are not aligned, a warp has
-// words of them (common/word_rows.cuh), or a thread every 256th number. No shared memory. Limit: fewer than 2^31 numbers.
+// words of them (common/word_rows.cuh), or a thread every 256th number. No shared memory.
+// Limit: fewer than 2^31 numbers.
 
 #include "common/elementwise.cuh"
 #include "common/inputs.cuh"

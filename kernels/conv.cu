@@ -88,8 +88,8 @@ template <typename T> struct Backward {
   bool add;
 };
 
-// Turns: copying the map and packing, dweight's tiles, dinp's, which wait for the packing, and dweight's sums, which wait for its
-// tiles. dinp's tiles keep the device busy between the two.
+// Turns: copying the map, packing, dweight's tiles, which wait for the copy, dinp's, which wait for the packing, and
+// dweight's sums, which wait for its tiles. dinp's tiles keep the device busy between the two.
 template <typename T> __device__ inline void backward(const Backward<T> &pass) {
   const Sizes &sizes = pass.source.sizes;
   const Map map = pass.source.map();
@@ -136,8 +136,8 @@ template <typename T> __device__ inline void backward(const Backward<T> &pass) {
 }
 
 // inp [pixels, channels] of maps height x width, weight [outputs, channels, kernel, kernel], out [pixels, outputs];
-// `lines` is null or [pixels, channels filled up to 32 bytes]; `packed` [outputs, depth], where the depth is that of all
-// taps of the channels, filled up to a multiple of eight, or of 16 if they are more than 32.
+// `lines` is null or [pixels, channels filled up to 32 bytes]; `packed` [outputs, depth], where the depth is that of
+// all taps of the channels, filled up to a multiple of eight, or of 16 if they are more than 32.
 // With parts of the depth their sums lie in `partial` [parts, pixels, outputs filled up to a multiple of four].
 // Tickets: seven, and with parts one for each tile. Grid: with lines ceil(pixels / 16) blocks, ceil(outputs / 32)
 // ceil(channels / 32), and
@@ -166,9 +166,9 @@ conv_forward_bf16(const bf16 *inp, const bf16 *weight, const float *bias, bf16 *
 // (A product in f32 leaves no register for what is needed before and after it, unless its block is alone.)
 extern "C" __global__ __launch_bounds__(THREADS, 1) void
 conv_backward_f32(const float *dout, const float *inp, const float *weight, float *dinp, float *dweight,
-                  float *dbias, float *lines, float *packed, float *partial_inp, float *partial_weight, unsigned *tickets,
-                  int pixels, int height, int width, int channels, int outputs, int kernel, int parts_inp,
-                  int parts_weight, int add, int add_weight, int add_bias) {
+                  float *dbias, float *lines, float *packed, float *partial_inp, float *partial_weight,
+                  unsigned *tickets, int pixels, int height, int width, int channels, int outputs, int kernel,
+                  int parts_inp, int parts_weight, int add, int add_weight, int add_bias) {
   const Source<float> source = {inp, lines, {pixels, height, width, channels, outputs, kernel}};
   const Backward<float> pass = {dout, source, weight, dinp, {dweight, dbias, add_weight != 0, add_bias != 0},
                               packed, partial_inp, partial_weight, tickets, parts_inp, parts_weight, add != 0};
@@ -176,9 +176,9 @@ conv_backward_f32(const float *dout, const float *inp, const float *weight, floa
 }
 extern "C" __global__ __launch_bounds__(THREADS, 2) void
 conv_backward_bf16(const bf16 *dout, const bf16 *inp, const bf16 *weight, bf16 *dinp, float *dweight,
-                  float *dbias, bf16 *lines, bf16 *packed, float *partial_inp, float *partial_weight, unsigned *tickets,
-                  int pixels, int height, int width, int channels, int outputs, int kernel, int parts_inp,
-                  int parts_weight, int add, int add_weight, int add_bias) {
+                  float *dbias, bf16 *lines, bf16 *packed, float *partial_inp, float *partial_weight,
+                  unsigned *tickets, int pixels, int height, int width, int channels, int outputs, int kernel,
+                  int parts_inp, int parts_weight, int add, int add_weight, int add_bias) {
   const Source<bf16> source = {inp, lines, {pixels, height, width, channels, outputs, kernel}};
   const Backward<bf16> pass = {dout, source, weight, dinp, {dweight, dbias, add_weight != 0, add_bias != 0},
                               packed, partial_inp, partial_weight, tickets, parts_inp, parts_weight, add != 0};

@@ -1,8 +1,9 @@
 // Matrices transposed, forward and backward, which is the same the other way (src/op/transpose/mod.rs).
 //
 // A block moves a tile of 256 x 32 numbers, or 32 x 256 where that takes fewer tiles, through shared memory, in
-// f32 (32 KB): long lines, since those that begin within a sector of 32 bytes touch one more than they fill. Rows are read and columns written four numbers at a time where their lines are aligned, else one at
-// a time; the tile is permuted so that neither way of either side meets in a bank.
+// f32 (32 KB): long lines, since those that begin within a sector of 32 bytes touch one more than they fill. Rows are
+// read and columns written four numbers at a time where their lines are aligned, else one at a time; the tile is
+// permuted so that neither way of either side meets in a bank.
 // Limit: fewer than 2^31 tiles.
 
 #include "common/vector.cuh"

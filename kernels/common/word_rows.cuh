@@ -70,7 +70,8 @@ private:
 #pragma unroll
     for (int w = 0; w < WINDOWS; ++w) {
       const unsigned late = w == 0 ? 0 : words[w == 0 ? 0 : w - 1];
-      const unsigned word = __shfl_sync(0xffffffffu, lane < WARP - further ? words[w] : late, (lane - further) & (WARP - 1));
+      const unsigned word =
+          __shfl_sync(0xffffffffu, lane < WARP - further ? words[w] : late, (lane - further) & (WARP - 1));
       const int at = w * WARP + lane - before;
       if (at >= 0 && at < count) put_word(target + at * NUMBERS, word, add);
     }
