@@ -29,17 +29,18 @@ extern "C" __global__ __launch_bounds__(256, 1) void mlp_forward_wide_bf16(const
 }
 
 // The gradients of a linear layer (linear_backward_drop) whose input was activated: `inp` is what the activation gets,
-// `dinp` the gradient of that, and `activated` [rows, inputs] becomes what it makes. dinp must be wanted if dweight is.
-// `turns`: three counters. Grid as there; dinp's blocks start first, and dweight's wait for them.
+// `dinp` the gradient of that. With `activated` [rows, inputs] it becomes what the activation makes, dinp must be wanted if
+// dweight is, dinp's blocks start first, dweight's wait for them, and `turns` has three counters; without it, in bf16,
+// dweight's blocks activate what they read. Grid as there.
 extern "C" __global__ __launch_bounds__(gemm_threads(LARGE), 2) void
 mlp_backward_f32(const __grid_constant__ LinearBackward<float> of) {
-  backward_through_activation<LARGE>(of);
+  backward<LARGE, Change::ACTIVATION>(of);
 }
 extern "C" __global__ __launch_bounds__(gemm_threads(LARGE), 2) void
 mlp_backward_bf16(const __grid_constant__ LinearBackward<bf16> of) {
-  backward_through_activation<LARGE>(of);
+  backward<LARGE, Change::ACTIVATION>(of);
 }
 extern "C" __global__ __launch_bounds__(gemm_threads(SMALL), 4) void
 mlp_backward_small_bf16(const __grid_constant__ LinearBackward<bf16> of) {
-  backward_through_activation<SMALL>(of);
+  backward<SMALL, Change::ACTIVATION>(of);
 }

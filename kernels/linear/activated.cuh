@@ -1,10 +1,39 @@
-// The gradient of what was before an activation, as it leaves a product, and beside it what the activation makes of that,
-// which the next product needs: both come from the same exponential, and nothing has to be activated again.
+// A layer whose input is kept as it was before an activation. The gradient it leaves is that of what was kept; with it
+// comes, of the same exponential, what the activation makes, for the weight's gradient. Where that is a single tile high
+// it reads each number once, and activates it on its way through shared memory instead, as a norm is applied (norm.cuh).
 #pragma once
 
 #include "../common/activation.cuh"
 #include "gradient.cuh"
 #include "tiles.cuh"
+
+// Brings an operand and activates what has come. Zeros stay zeros.
+template <typename Loader> struct ActivatedLoader : Loader {
+  using T = typename Loader::Number;
+  int activation;
+
+  __device__ ActivatedLoader(const Loader &loader, int activation_)
+      : Loader(loader), activation(activation_) {}
+
+  template <typename Step> __device__ void arrived(Step *to, int) const {
+    if (activation == GELU)
+      change(to, [](float x) { return gelu<T>(x); });
+    else if (activation == RELU)
+      change(to, [](float x) { return activate<T>(x, RELU); });
+  }
+
+  template <typename Step, typename Make> __device__ void change(Step *to, Make make) const {
+#pragma unroll Loader::WIDTH // single numbers one by one, which spares registers
+    for (int l = 0; l < Loader::LINES; l += Loader::BETWEEN) {
+      T *const chunk = Loader::chunk(to, l);
+      float values[Loader::WIDTH];
+      load<T, Loader::WIDTH>(chunk, values);
+#pragma unroll
+      for (int i = 0; i < Loader::WIDTH; ++i) values[i] = make(values[i]);
+      store(chunk, values);
+    }
+  }
+};
 
 // Asks the second cache for the part of a matrix that a block will read when its tile is done, so that it does not wait
 // for memory then.

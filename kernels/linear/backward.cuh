@@ -19,7 +19,7 @@ template <typename T> struct LinearBackward {
   T *dresidual;
   float *input_memory, *weight_memory, *partial;
   unsigned *input_tickets, *weight_tickets, *bias_tickets;
-  // Where inp is what an activation gets, what that makes of it, and TURNS counters.
+  // Where inp is what an activation gets, what that makes of it, and TURNS counters; null if bf16 is to be activated on its way.
   T *activated;
   unsigned *turns;
   int rows, outputs, inputs, input_parts, weight_parts, chunks, weight_first, activation;
@@ -39,12 +39,17 @@ enum class Change {
   NONE,
   NORM,       // dweight is the product with the norm of inp
   DROP,       // dpre is what is not dropped of dout
-  ACTIVATION, // DROP, and dweight is the product with activation(inp); dinp is the gradient of inp before it
+  ACTIVATION, // DROP, and dweight is the product with activation(inp); dinp is the gradient of what that gets
 };
 
 template <typename T, Change CHANGE> struct Products {
   const LinearBackward<T> &of;
   static constexpr bool DROPS = CHANGE == Change::DROP || CHANGE == Change::ACTIVATION;
+
+  // Whether dweight's tiles wait for what dinp's leave beside it. A product in f32 leaves no registers to activate.
+  __device__ bool waits() const {
+    return CHANGE == Change::ACTIVATION && (sizeof(T) == 4 || of.activated != nullptr);
+  }
 
   // forward: pre = norm(inp) weight^T + bias
   template <int SIDE> __device__ void make_input(int block) const {
@@ -67,7 +72,11 @@ template <typename T, Change CHANGE> struct Products {
     const TilePart<Square<SIDE>> part(parts, of.outputs, of.inputs, of.rows, block, DEPTH_STEP<T>);
     const GemmTask &task = part.task;
     const auto make = [&](auto put) {
-      Product::run(dpre_of<Product>(task, task.begin, task.row), inp_of<Product, SIDE>(task), task, put);
+      const auto dout = dpre_of<Product>(task, task.begin, task.row);
+      if (waits())
+        Product::run(dout, second_of<Product>(of.activated, task), task, put);
+      else
+        Product::run(dout, inp_of<Product, SIDE>(task), task, put);
     };
     part.run(make, finish(Gradient<float>{of.dweight, of.inputs, of.add_weight != 0}));
   }
@@ -103,8 +112,10 @@ template <typename T, Change CHANGE> struct Products {
       Normalized::put_others(memory, of.norm.weight, of.norm.bias, task.column, of.inputs);
       return Normalized(second_of<Product>(of.inp, task), memory, of.norm.mean, of.norm.rstd, of.rows, task.begin,
                         of.rows - task.begin);
+    } else if constexpr (CHANGE == Change::ACTIVATION) {
+      return ActivatedLoader<typename Product::Second>(second_of<Product>(of.inp, task), of.activation);
     } else {
-      return second_of<Product>(CHANGE == Change::ACTIVATION ? of.activated : of.inp, task);
+      return second_of<Product>(of.inp, task);
     }
   }
 
@@ -125,30 +136,18 @@ template <typename T, Change CHANGE> struct Products {
 template <int SIDE, Change CHANGE, typename T> __device__ inline void backward(const LinearBackward<T> &of) {
   const Products<T, CHANGE> products = {of};
   const int of_weight = products.template weight_blocks<SIDE>(), of_input = products.template input_blocks<SIDE>();
-  const int block = blockIdx.x;
-  const int in_weight = of.weight_first ? block : block - of_input;
-  const int in_input = of.weight_first ? block - of_weight : block;
-  if (in_weight >= 0 && in_weight < of_weight)
-    products.template make_weight<SIDE>(in_weight);
-  else if (in_input >= 0 && in_input < of_input)
-    products.template make_input<SIDE>(in_input);
-  else
-    products.template run_columns<SIDE>(block - of_weight - of_input);
-}
-
-// The same through an activation: dinp's tiles leave what it makes, for which dweight's wait.
-template <int SIDE, typename T> __device__ inline void backward_through_activation(const LinearBackward<T> &of) {
-  const Products<T, Change::ACTIVATION> products = {of};
-  const int of_weight = products.template weight_blocks<SIDE>(), of_input = products.template input_blocks<SIDE>();
   const Phase activating = {of.turns + 1, of_input, of_weight};
-  const int turn = take_turn(of.turns);
-  if (turn < of_input) {
-    products.template make_input<SIDE>(turn);
-    if (of_weight > 0) activating.done();
-  } else if (turn < of_input + of_weight) {
-    activating.wait();
-    products.template make_weight<SIDE>(turn - of_input);
+  const bool waits = products.waits(), weight_first = of.weight_first && !waits;
+  const int block = waits ? take_turn(of.turns) : blockIdx.x;
+  const int in_weight = weight_first ? block : block - of_input;
+  const int in_input = weight_first ? block - of_weight : block;
+  if (in_input >= 0 && in_input < of_input) {
+    products.template make_input<SIDE>(in_input);
+    if (waits && of_weight > 0) activating.done();
+  } else if (in_weight >= 0 && in_weight < of_weight) {
+    if (waits) activating.wait();
+    products.template make_weight<SIDE>(in_weight);
   } else {
-    products.template run_columns<SIDE>(turn - of_input - of_weight);
+    products.template run_columns<SIDE>(block - of_weight - of_input);
   }
 }

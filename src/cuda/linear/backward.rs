@@ -109,7 +109,7 @@ impl<'a> Work<'a> {
             of_weight.memory(),
             norm * layer.matrix(layer.inputs),
             norm * backward_workspace(layer.rows, layer.inputs),
-            if layer.input_of.is_some() { layer.matrix(layer.inputs) } else { 0 },
+            if layer.leaves_activated() { layer.matrix(layer.inputs) } else { 0 },
         ]
     }
 
@@ -126,7 +126,7 @@ impl<'a> Work<'a> {
             weight_parts,
             dnorm,
             norm_sums,
-            activated,
+            activated: if layer.leaves_activated() { activated } else { Pointer::NULL },
             bias_tickets: scratch.tickets(layer.bias_tickets()),
             input_tickets: scratch.tickets(of_input.tickets()),
             weight_tickets: scratch.tickets(of_weight.tickets()),

@@ -18,7 +18,7 @@ use super::pass::{CudaDropout, CudaRandom, TICKETS};
 use super::precision::Precision;
 use crate::error::Result;
 
-/// Columns of a block that goes through `dout` number by number.
+/// Columns of a block that goes through `dout` number by number, and rows of a large tile.
 const COLUMNS: usize = 128;
 /// Rows of its chunk at least, most chunks, and blocks that are enough for a device.
 const CHUNK: usize = 32;
@@ -150,7 +150,7 @@ impl Layer {
         let &Self { rows, inputs, outputs, precision, .. } = self;
         let dinp = Product { rows, columns: inputs, depth: outputs, norm: false };
         let dweight = Product { rows: outputs, columns: inputs, depth: rows, norm: false };
-        let order = if self.input_of.is_some() { Order::InTurn } else { Order::Together };
+        let order = if self.leaves_activated() { Order::InTurn } else { Order::Together };
         divide([dinp, dweight], order, precision, TICKETS - self.bias_tickets() - self.turns())
     }
 
@@ -174,9 +174,16 @@ impl Layer {
         if self.chunks() > 1 { self.column_tiles() } else { 0 }
     }
 
-    /// Counters of a launch in which the weight's gradient waits for what the activation makes.
+    /// Whether backward leaves what the activation before the layer makes, which the weight's gradient waits for. Where
+    /// that is a single tile high each number is read once, and activated then, but in f32, which leaves no registers.
+    fn leaves_activated(&self) -> bool {
+        let read_once = self.outputs <= COLUMNS && self.precision == Precision::Bf16;
+        self.input_of.is_some() && !read_once
+    }
+
+    /// Counters of a launch of which some blocks wait for others.
     fn turns(&self) -> usize {
-        if self.input_of.is_some() { TURNS } else { 0 }
+        if self.leaves_activated() { TURNS } else { 0 }
     }
 
     /// Bytes of the chunks' sums.

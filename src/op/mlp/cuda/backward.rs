@@ -46,7 +46,7 @@ impl Mlp {
         let (dinp, dresidual) = self.gradients_of_sum(pass);
         let of_first = self.gradients_of_first(pass, dinp);
         let weight = pass.wanted(Some(3));
-        // The weight's gradient needs what is made beside dpre.
+        // The weight's gradient may need what is made beside dpre.
         let through = of_first.any() || weight.is_some();
         let of_second = Gradients {
             inp: through.then_some((dpre, Write::Set)),
