@@ -9,7 +9,7 @@ use crformer::op::contract::{
 use crformer::rng::Philox;
 use crformer::write::Write;
 
-use crate::run::Subject;
+use crate::subject::Subject;
 
 /// An operation with the memory of its passes.
 pub struct Run {

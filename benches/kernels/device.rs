@@ -10,7 +10,7 @@ use crformer::exec::cuda::single::{Part, SingleOperation};
 use crformer::op::contract::{Kind, TensorType};
 use crformer::write::Write;
 
-use crate::run::Subject;
+use crate::subject::Subject;
 use crate::work::Direction;
 
 /// The memory of both passes, in which nothing is written.

@@ -33,6 +33,7 @@ mod scaled_add;
 mod self_attention;
 mod slice;
 mod softmax_weighted_sum;
+mod subject;
 mod transpose;
 mod weighted_sum;
 mod window_attention;

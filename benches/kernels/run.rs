@@ -9,22 +9,13 @@ use crformer::cuda;
 use crformer::cuda::precision::Precision;
 use crformer::error::{Error, ErrorKind, Result};
 use crformer::op::Op;
-use crformer::op::contract::{Signature, TensorType};
-use crformer::rng::Philox;
+use crformer::op::contract::TensorType;
 use criterion::Criterion;
 
 use crate::device::{self, Repeated};
+use crate::subject::Subject;
 use crate::work::{Direction, Work};
 use crate::{cpu, support};
-
-/// An operation, the types of its inputs, and the bound of those that are indices.
-#[derive(Clone)]
-pub struct Subject {
-    pub op: Op,
-    pub types: Vec<TensorType>,
-    pub signature: Signature,
-    indices_below: usize,
-}
 
 /// Times forward, with what it keeps, and backward of all gradients, which sets them.
 ///
@@ -36,10 +27,7 @@ pub fn both_with_indices(
     inputs: &[TensorType],
     indices_below: usize,
 ) {
-    let op = op.into();
-    let references: Vec<&TensorType> = inputs.iter().collect();
-    let signature = op.operation().signature(&references).expect("inputs that fit");
-    let subject = Subject { op, types: inputs.to_vec(), signature, indices_below };
+    let subject = Subject::new(op.into(), inputs, indices_below);
     match open() {
         None => on_cpu(c, name, &subject),
         Some(device) => {
@@ -55,24 +43,6 @@ pub fn both_with_indices(
 /// The same for an operation without indices, or with masks that are 0 or 1.
 pub fn both(c: &mut Criterion, name: &str, op: impl Into<Op>, inputs: &[TensorType]) {
     both_with_indices(c, name, op, inputs, 2);
-}
-
-impl Subject {
-    /// Draws as many numbers as are asked for. Drawing hundreds of megabytes would take longer than the bench: a
-    /// stretch is repeated.
-    pub fn normal(&self) -> impl FnMut(usize) -> Vec<f32> {
-        let mut reader = Philox::new(1, 1).reader();
-        move |len| {
-            let stretch: Vec<f32> = (0..len.min(65_537)).map(|_| reader.normal() as f32).collect();
-            stretch.iter().copied().cycle().take(len).collect()
-        }
-    }
-
-    pub fn indices(&self) -> impl FnMut(usize) -> Vec<i32> {
-        let mut reader = Philox::new(2, 2).reader();
-        let below = self.indices_below;
-        move |len| (0..len).map(|_| reader.below(below) as i32).collect()
-    }
 }
 
 /// Numbers of pictures to measure linear layers for.

@@ -7,7 +7,7 @@ use crformer::op::contract::TensorType;
 use crformer::op::device::stored;
 use criterion::Throughput;
 
-use crate::run::Subject;
+use crate::subject::Subject;
 
 #[derive(Clone, Copy, PartialEq)]
 pub enum Direction {

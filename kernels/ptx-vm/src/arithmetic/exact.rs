@@ -1,13 +1,20 @@
 //! Exact binary numbers, with what arithmetic on them takes: for roundings and formats the host has no instruction for.
 
-use super::format::Cut;
-
 /// What an operation gives before it is rounded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Number {
     Nan,
     Infinite { negative: bool },
     Finite(Exact),
+}
+
+/// What rounding cuts off, against half a unit of what is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    Nothing,
+    LessThanHalf,
+    Half,
+    MoreThanHalf,
 }
 
 /// `magnitude * 2^exponent`. Results of more bits than fit have their lowest bit set in place of all that is cut off: it

@@ -1,6 +1,6 @@
 //! Floating-point formats: which numbers a pattern of bits stands for, and which pattern an exact number rounds to.
 
-use super::exact::{Exact, Number};
+use super::exact::{Cut, Exact, Number};
 
 /// Where a number between two of a format's goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -37,15 +37,6 @@ impl Rounding {
             Rounding::Up => !negative && cut != Cut::Nothing,
         }
     }
-}
-
-/// What rounding cuts off, against half a unit of what is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cut {
-    Nothing,
-    LessThanHalf,
-    Half,
-    MoreThanHalf,
 }
 
 /// A binary format: sign, exponent, fraction.

@@ -1,11 +1,11 @@
 //! The driver's side of global memory: allocating, freeing, copying.
 
 use super::global::GlobalView;
+use super::live::{Allocation, Live};
 use super::region::Region;
 use super::window;
 use std::fmt;
 use std::ops::Range;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What the addresses of allocations are multiples of, and not more: as a real driver's least.
@@ -16,67 +16,6 @@ const STRETCH: u64 = 1 << 16;
 const LAST: u64 = 1 << 47;
 /// Bytes copied or filled at a time.
 const CHUNK: usize = 1 << 16;
-
-/// A range of global memory.
-pub(super) struct Allocation {
-    pub region: Region,
-    constant: AtomicBool,
-}
-
-impl Allocation {
-    /// Kernels may only read it.
-    #[inline(always)]
-    pub fn is_constant(&self) -> bool {
-        self.constant.load(Relaxed)
-    }
-
-    #[inline(always)]
-    pub fn holds(&self, address: u64) -> bool {
-        address.wrapping_sub(self.region.base) < self.region.size()
-    }
-}
-
-/// The allocations alive at a moment, in the order of their addresses.
-#[derive(Clone, Default)]
-pub(super) struct Live {
-    pub allocations: Vec<Arc<Allocation>>,
-    /// Base and size of all that were freed, in the order of their addresses: looked into for reports only.
-    freed: Arc<Mutex<Vec<(u64, u64)>>>,
-}
-
-impl Live {
-    /// Index of the allocation that holds an address.
-    pub fn index(&self, address: u64) -> Option<usize> {
-        let index = self.above(address).checked_sub(1)?;
-        self.allocations[index].holds(address).then_some(index)
-    }
-
-    /// Index of the first allocation that starts past an address.
-    fn above(&self, address: u64) -> usize {
-        self.allocations.partition_point(|allocation| allocation.region.base <= address)
-    }
-
-    /// The allocations below and above an address.
-    pub fn around(&self, address: u64) -> (Option<&Region>, Option<&Region>) {
-        let above = self.above(address);
-        let region = |index: usize| self.allocations.get(index).map(|a| &a.region);
-        (above.checked_sub(1).and_then(region), region(above))
-    }
-
-    /// Base and size of the freed allocation an address lies in.
-    pub fn freed(&self, address: u64) -> Option<(u64, u64)> {
-        let freed = lock(&self.freed);
-        let index = freed.partition_point(|&(base, _)| base <= address).checked_sub(1)?;
-        Some(freed[index]).filter(|(base, size)| address - base < *size)
-    }
-
-    fn forget(&mut self, index: usize) {
-        let region = &self.allocations.remove(index).region;
-        let mut freed = lock(&self.freed);
-        let at = freed.partition_point(|&(base, _)| base < region.base);
-        freed.insert(at, (region.base, region.size()));
-    }
-}
 
 /// Why the driver cannot do as it is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -188,7 +127,7 @@ impl Memory {
             Region::new(base, bytes).ok_or(MemoryError::HostOutOfMemory { asked: bytes })?;
         state.next = end.next_multiple_of(STRETCH) + STRETCH;
         state.used += room;
-        let allocation = Allocation { region, constant: AtomicBool::new(false) };
+        let allocation = Allocation::new(region);
         Arc::make_mut(&mut state.live).allocations.push(Arc::new(allocation));
         Ok(base)
     }
@@ -224,7 +163,7 @@ impl Memory {
     /// # Errors
     /// There is none.
     pub fn protect(&self, address: u64) -> Result<(), MemoryError> {
-        self.find(address, 1)?.constant.store(true, Relaxed);
+        self.find(address, 1)?.make_constant();
         Ok(())
     }
 

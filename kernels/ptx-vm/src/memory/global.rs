@@ -3,8 +3,8 @@
 use super::LANES;
 use super::access::{Access, Checks, Strength, lanes};
 use super::cache::Cache;
-use super::device::{Allocation, Live};
 use super::element::Element;
+use super::live::{Allocation, Live};
 use super::races::Races;
 use super::refusal::{Verb, Want};
 use super::region::{Reading, width};

@@ -21,6 +21,8 @@ mod device;
 mod element;
 /// What a launch sees of global memory.
 mod global;
+/// Which allocations are alive.
+mod live;
 /// Memory of one thread.
 mod local;
 /// Who has seen the strong writes of a word.
