@@ -35,11 +35,11 @@ pub fn gelu<S: Scalar>(x: S) -> S {
     half + half * (x * S::from_f64(std::f64::consts::FRAC_1_SQRT_2)).erf()
 }
 
-/// `Phi(x) + x phi(x)` with the normal distribution `Phi` and its density `phi`.
+/// `x Phi(x)` and its derivative `Phi(x) + x phi(x)` with the normal distribution `Phi` and its density `phi`.
 #[inline(always)]
-pub fn gelu_derivative<S: Scalar>(x: S) -> S {
+pub fn gelu_both<S: Scalar>(x: S) -> (S, S) {
     let half = S::from_f64(0.5);
     let distribution = half + half * (x * S::from_f64(std::f64::consts::FRAC_1_SQRT_2)).erf();
     let density = (-half * x * x).exp() * S::from_f64(0.398_942_280_401_432_7);
-    distribution + x * density
+    (x * distribution, distribution + x * density)
 }

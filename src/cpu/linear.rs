@@ -1,7 +1,7 @@
 //! Linear layers, for every operation that has one: products, the forward one with bias, activation and residual in
 //! it; the norm is a pass of its own before it.
 
-use super::activation::{Activation, gelu, gelu_derivative, relu};
+use super::activation::{Activation, gelu, gelu_both, relu};
 use super::norm::{self, Statistics, StatisticsMut, Wanted};
 use super::product::{Matrix, MatrixMut, Panels, Right, multiply, multiply_then};
 use super::rows::{self, Parts};
@@ -147,21 +147,21 @@ impl<'a, S: Scalar> Layer<'a, S> {
         }
     }
 
-    /// `dpre = dinp activation'(pre)` of the layer before, whose `pre` is `[rows, inputs]` and whose activated numbers
-    /// are the input of this one.
-    pub fn backward_through(&self, dpre: &[S], activation: Activation, pre: &[S], out: &mut [S]) {
+    /// `dpre = dinp activation'(pre)` of the layer before, whose activated numbers `[rows, inputs]` are the input of this
+    /// one, by the derivatives.
+    pub fn backward_through(&self, dout: &[S], derivatives: &[S], dpre: &mut [S]) {
         let &Self { rows, inputs, outputs, .. } = self;
-        let gradient = Matrix::new(dpre, rows, outputs);
+        let gradient = Matrix::new(dout, rows, outputs);
         let weight = Right::Matrix(Matrix::new(self.weight, outputs, inputs));
         multiply_then(
-            MatrixMut::new(out, rows, inputs),
+            MatrixMut::new(dpre, rows, inputs),
             gradient,
             weight,
             #[inline(always)]
             |row, col, sums| {
-                let pre = &pre[row * inputs + col..];
-                for (d, &pre) in sums.iter_mut().zip(pre) {
-                    *d = derivative(activation, pre, *d);
+                let derivatives = &derivatives[row * inputs + col..];
+                for (d, &derivative) in sums.iter_mut().zip(derivatives) {
+                    *d = derivative * *d;
                 }
             },
         );
@@ -242,17 +242,26 @@ fn add<S: Scalar>(sums: &mut [S], others: &[S]) {
     }
 }
 
-/// `out = activation(pre)`
-pub fn activate<S: Scalar>(out: &mut [S], pre: &[S], activation: Activation) {
+/// `out = activation(pre)` and `derivatives = activation'(pre)`.
+pub fn activate_both<S: Scalar>(
+    out: &mut [S],
+    derivatives: &mut [S],
+    pre: &[S],
+    activation: Activation,
+) {
+    let derivatives = Parts::new(derivatives);
     rows::for_parts(
         out,
         #[inline(always)]
         |range, out| {
-            for (out, &pre) in out.iter_mut().zip(&pre[range]) {
-                *out = match activation {
-                    Activation::None => pre,
-                    Activation::Relu => relu(pre),
-                    Activation::Gelu => gelu(pre),
+            // SAFETY: chunks do not overlap.
+            let derivatives = unsafe { derivatives.part(range.clone()) };
+            for ((out, derivative), &pre) in out.iter_mut().zip(derivatives).zip(&pre[range]) {
+                (*out, *derivative) = match activation {
+                    Activation::None => (pre, S::ONE),
+                    Activation::Relu if pre > S::ZERO => (pre, S::ONE),
+                    Activation::Relu => (S::ZERO, S::ZERO),
+                    Activation::Gelu => gelu_both(pre),
                 };
             }
         },
@@ -279,6 +288,6 @@ fn derivative<S: Scalar>(activation: Activation, saved: S, dout: S) -> S {
         Activation::None => dout,
         Activation::Relu if saved > S::ZERO => dout,
         Activation::Relu => S::ZERO,
-        Activation::Gelu => dout * gelu_derivative(saved),
+        Activation::Gelu => dout * gelu_both(saved).1,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Mlp, Residual, Sizes};
 use crate::cpu::activation::Activation;
-use crate::cpu::linear::{After, Gradients, Layer, Norm, activate};
+use crate::cpu::linear::{After, Gradients, Layer, Norm, activate_both};
 use crate::cpu::norm::{Statistics, StatisticsMut, Wanted};
 use crate::cpu::rows;
 use crate::op::contract::{Backward, Forward, Inputs, OnCpu};
@@ -41,10 +41,11 @@ impl<S: Scalar> OnCpu<S> for Mlp {
     fn backward(&self, mut pass: Backward<'_, S>) {
         let sizes = Sizes::of(&pass.inputs.types);
         let dinp = self.backward_residual(&mut pass);
-        let [of_drop, of_pre, of_hidden, _] = self.backward_workspace(&sizes);
+        let [of_drop, of_pre, of_hidden, of_derivatives, _] = self.backward_workspace(&sizes);
         let (d, rest) = std::mem::take(&mut pass.workspace).split_at_mut(of_drop);
         let (pre, rest) = rest.split_at_mut(of_pre);
-        let (hidden, layers) = rest.split_at_mut(of_hidden);
+        let (hidden, rest) = rest.split_at_mut(of_hidden);
+        let (derivatives, layers) = rest.split_at_mut(of_derivatives);
         if let Some(drop) = &self.drop {
             drop.apply(d, pass.dout, sizes.samples, pass.random);
         }
@@ -53,8 +54,9 @@ impl<S: Scalar> OnCpu<S> for Mlp {
             self.make_pre(&pass.inputs, &sizes, pre, layers);
         }
         let pre: &[S] = if self.keep_hidden { pass.kept[self.norms()] } else { pre };
-        self.backward_second(&mut pass, &sizes, (d, pre), hidden, layers);
-        self.backward_first(pass, &sizes, (d, pre), dinp, hidden, layers);
+        activate_both(hidden, derivatives, pre, self.activation);
+        self.backward_second(&mut pass, &sizes, (d, hidden), layers);
+        self.backward_first(pass, &sizes, (d, derivatives), dinp, hidden, layers);
     }
 }
 
@@ -121,19 +123,15 @@ impl Mlp {
         self.first(inputs, sizes).forward(pre, after, None, &mut workspace[..of_norm]);
     }
 
-    /// The gradients of the second layer's parameters; `hidden` is scratch memory for what they are made of.
+    /// The gradients of the second layer's parameters.
     fn backward_second<S: Scalar>(
         &self,
         pass: &mut Backward<'_, S>,
         sizes: &Sizes,
-        (d, pre): (&[S], &[S]),
-        hidden: &mut [S],
+        (d, hidden): (&[S], &[S]),
         workspace: &mut [S],
     ) {
         let (weight, bias) = (pass.wanted(Some(3)), pass.wanted(Some(4)));
-        if weight.is_some() {
-            activate(hidden, pre, self.activation);
-        }
         let gradients = Gradients { inp: None, weight, norm: [None, None], bias };
         self.second(&pass.inputs, sizes, hidden).backward(d, None, gradients, workspace);
     }
@@ -143,7 +141,7 @@ impl Mlp {
         &self,
         mut pass: Backward<'_, S>,
         sizes: &Sizes,
-        (d, pre): (&[S], &[S]),
+        (d, derivatives): (&[S], &[S]),
         dinp: Wanted<'_, S>,
         dpre: &mut [S],
         workspace: &mut [S],
@@ -158,7 +156,7 @@ impl Mlp {
         if gradients.any() {
             // forward: hidden = activation(pre), pre = n weight1^T + bias1
             let second = self.second(&pass.inputs, sizes, &[]);
-            second.backward_through(d, self.activation, pre, dpre);
+            second.backward_through(d, derivatives, dpre);
             let kept = norm.map(|_| Statistics { mean: pass.kept[0], rstd: pass.kept[1] });
             self.first(&pass.inputs, sizes).backward(dpre, kept, gradients, workspace);
         }

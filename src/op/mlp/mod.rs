@@ -151,14 +151,15 @@ impl Mlp {
         [of_norm, sizes.rows * sizes.hidden]
     }
 
-    /// The same of the backward pass: `d`, `pre`, `hidden` and then `dpre`, and what the layers take.
-    fn backward_workspace(&self, sizes: &Sizes) -> [usize; 4] {
+    /// The same of the backward pass: `d`, `pre`, `hidden` and then `dpre`, the derivatives, and what the layers take.
+    fn backward_workspace(&self, sizes: &Sizes) -> [usize; 5] {
         let &Sizes { rows, inputs, hidden, outputs, .. } = sizes;
         let first = backward_workspace(rows, inputs, hidden, self.norm.is_some(), true);
         let second = backward_workspace(rows, hidden, outputs, false, true);
         [
             if self.drop.is_some() { rows * outputs } else { 0 },
             if self.keep_hidden { 0 } else { rows * hidden },
+            rows * hidden,
             rows * hidden,
             first.max(second),
         ]

@@ -161,14 +161,20 @@ pub fn subjects() -> Vec<Subject> {
                     "[norm.map(|i| i + 1), norm].map(|i| pass",
                 ),
                 cpu(
-                    "dweight2 of what is not activated",
-                    "activate(hidden, pre, self.activation);",
-                    "activate(hidden, pre, Activation::None);",
+                    "no activation",
+                    "activate_both(hidden, derivatives, pre, self.activation);",
+                    "activate_both(hidden, derivatives, pre, Activation::None);",
                 ),
                 cpu(
                     "no derivative",
-                    "second.backward_through(d, self.activation, pre, dpre);",
-                    "second.backward_through(d, Activation::None, pre, dpre);",
+                    "second.backward_through(d, derivatives, dpre);",
+                    "second.backward_through(d, &vec![S::ONE; derivatives.len()], dpre);",
+                ),
+                within(
+                    "linear.rs",
+                    "dweight2 of what is not activated",
+                    "Activation::Gelu => gelu_both(pre),",
+                    "Activation::Gelu => (pre, gelu_both(pre).1),",
                 ),
                 cpu(
                     "made again without the bias",
@@ -183,8 +189,8 @@ pub fn subjects() -> Vec<Subject> {
                 within(
                     "linear.rs",
                     "derivative at another row",
-                    "&pre[row * inputs + col..]",
-                    "&pre[col..]",
+                    "&derivatives[row * inputs + col..]",
+                    "&derivatives[col..]",
                 ),
                 within(
                     "activation.rs",
