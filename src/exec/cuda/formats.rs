@@ -5,6 +5,7 @@ use half::bf16;
 use crate::cuda::precision::Precision;
 use crate::exec::session::{Values, ValuesMut};
 use crate::op::contract::Kind;
+use crate::op::device::stored;
 
 /// How one element lies in a device's memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,10 +18,10 @@ pub(super) enum Format {
 impl Format {
     /// Of a tensor that is no parameter.
     pub(super) fn of(kind: Kind, precision: Precision) -> Self {
-        match (kind, precision) {
+        match (kind, stored(kind, precision)) {
             (Kind::Index, _) => Format::I32,
-            (Kind::Activation, Precision::Bf16) => Format::Bf16,
-            _ => Format::F32,
+            (_, Precision::Bf16) => Format::Bf16,
+            (_, Precision::F32) => Format::F32,
         }
     }
 
